@@ -1,0 +1,41 @@
+"""Quantization-aware pruning of Keras models for FPGA triggers.
+
+The public names load when they are first used: importing qap does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Architecture": "qap.models.architecture",
+    "Candidate": "qap.candidate",
+    "Cost": "qap.candidate",
+    "Dataset": "qap.datasets.dataset",
+    "InputError": "qap.errors",
+    "LayerPlan": "qap.plan",
+    "Parity": "qap.candidate",
+    "Plan": "qap.plan",
+    "Precision": "qap.plan",
+    "QapError": "qap.errors",
+    "Study": "qap.search.study",
+    "ToolMissingError": "qap.errors",
+    "load_config": "qap.config.load",
+    "load_dataset": "qap.datasets.load",
+    "search": "qap.search.run",
+}
+
+__all__ = sorted(_PUBLIC)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'qap' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,175 @@
+"""The one place that selects Keras 2, quiets TensorFlow and finds a broken environment.
+
+QKeras 0.9 and TF-MOT work on Keras 2, which TensorFlow 2.16 and later keep in the package tf-keras and use only when
+``TF_USE_LEGACY_KERAS=1`` is set before TensorFlow is imported. Nothing else in qap imports TensorFlow, Keras, QKeras,
+TF-MOT or hls4ml: all of it comes from `stack` and `hls4ml`, so that light work never pays for the import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+from qap.errors import InputError
+
+REPORTED = (
+    "qap", "tensorflow", "tf-keras", "tensorflow-model-optimization", "qkeras", "hls4ml", "numpy", "optuna",
+    "scikit-learn", "matplotlib",
+)
+ENVIRONMENT = {
+    "TF_USE_LEGACY_KERAS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN reorders sums by shape: another machine, another front
+}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The loaded libraries: TensorFlow, Keras 2, QKeras, TF-MOT's sparsity module."""
+
+    tf: Any
+    keras: Any
+    qkeras: Any
+    sparsity: Any
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def check_environment() -> None:
+    """Refuse an environment in which QKeras cannot work.
+
+    Raises
+    ------
+    InputError
+        hgq2 is installed (its ``qkeras`` files overwrite QKeras), tf-keras or another library is missing, or
+        TensorFlow was imported before qap with Keras 3.
+    """
+    if _installed("hgq2"):
+        raise InputError(
+            "hgq2 is installed and has overwritten QKeras: `pip uninstall hgq2; pip install --force-reinstall "
+            "--no-deps qkeras==0.9.0`, or give hgq2 an environment of its own."
+        )
+    for name in ("tensorflow", "tf-keras", "tensorflow-model-optimization", "qkeras", "hls4ml"):
+        if not _installed(name):
+            raise InputError(f"The package {name} is missing: `pip install {name}`, or reinstall qap.")
+    loaded = sys.modules.get("tensorflow")
+    if loaded is not None and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+        raise InputError(
+            "TensorFlow was imported before qap and has chosen Keras 3: import qap first and call "
+            "qap.backend.stack(), or set TF_USE_LEGACY_KERAS=1 before Python starts."
+        )
+
+
+@contextlib.contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    """Send file descriptor 2 to the null device: TensorFlow's C++ start-up lines do not know Python's stderr."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@lru_cache(maxsize=1)
+def stack() -> Stack:
+    """Load TensorFlow with Keras 2, QKeras and TF-MOT, quietly and once.
+
+    Returns
+    -------
+    Stack
+
+    Raises
+    ------
+    InputError
+        The environment cannot work; the message has the cure (see `check_environment`).
+    """
+    check_environment()
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    if os.environ["TF_USE_LEGACY_KERAS"] != "1":
+        raise InputError("TF_USE_LEGACY_KERAS is set to something else than 1: unset it, qap needs Keras 2.")
+    with _silenced_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import qkeras
+        import tensorflow as tf
+        import tf_keras
+        from tensorflow_model_optimization.sparsity import keras as sparsity
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    tf.config.experimental.enable_op_determinism()
+    return Stack(tf, tf_keras, qkeras, sparsity)
+
+
+@contextlib.contextmanager
+def hls4ml() -> Iterator[ModuleType]:
+    """Import hls4ml with ``keras`` meaning Keras 2, for as long as the block lasts, its prints kept off the screen.
+
+    hls4ml imports ``keras`` when it converts; with Keras 3 beside tf-keras it would take the wrong converter.
+
+    Yields
+    ------
+    module
+        The module hls4ml.
+    """
+    keras2 = stack().keras
+    previous = {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] == "keras"}
+    for name in previous:
+        del sys.modules[name]
+    sys.modules["keras"] = keras2
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            import hls4ml as module
+
+            yield module
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "keras"]:
+            del sys.modules[name]
+        sys.modules.update(previous)
+
+
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Build and run Keras models in float64 (53-bit mantissa) for as long as the block lasts."""
+    backend = stack().keras.backend
+    previous = backend.floatx()
+    backend.set_floatx("float64")
+    try:
+        yield
+    finally:
+        backend.set_floatx(previous)
+
+
+def custom_objects() -> dict[str, Any]:
+    """Return the QKeras classes by name, as ``load_model(custom_objects=…)`` wants them."""
+    objects: dict[str, Any] = {}
+    stack().qkeras.utils._add_supported_quantized_objects(objects)
+    return objects
+
+
+def versions() -> dict[str, str]:
+    """Return the installed version of each library that a result depends on, without importing any."""
+    found = {"python": sys.version.split()[0]}
+    for name in REPORTED:
+        found[name] = metadata.version(name) if _installed(name) else "missing"
+    return found

@@ -1,0 +1,1 @@
+"""What a model costs: one plain function for each source of cost."""

@@ -1,0 +1,1 @@
+"""Datasets: features on a fixed-point grid, labels or targets, a fixed split."""

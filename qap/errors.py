@@ -1,0 +1,31 @@
+"""The errors that a user may see, each with the exit code of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class QapError(Exception):
+    """The work failed on the way; the message says where and what to do (exit code 1)."""
+
+    exit_code = 1
+
+
+class InputError(QapError):
+    """What the user gave cannot be used: a key, a value, a file, the environment (exit code 2)."""
+
+    exit_code = 2
+
+
+class ToolMissingError(QapError):
+    """An optional tool is not installed (exit code 3)."""
+
+    exit_code = 3
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the nearest known word, else the list of known words."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else f" (known: {', '.join(names)})"

@@ -1,0 +1,1 @@
+"""Float topologies and the QKeras builders that give them precision."""

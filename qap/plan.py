@@ -1,0 +1,322 @@
+"""Precision, LayerPlan and Plan: the only carriers of bits and sparsities.
+
+A Precision counts integer bits as QKeras does, sign left out; its text form is the QKeras quantizer, for example
+``quantized_bits(6,0)`` for signed and ``quantized_relu(6,2)`` for unsigned fixed point. `Precision.ap_fixed` gives the
+hls4ml spelling, whose integer bits include the sign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from qap.errors import InputError, suggestion
+
+MAX_BITS = 32
+KINDS = ("fixed", "binary", "ternary", "po2")
+UNPRUNABLE = {
+    "binary": "binary weights have no zero",
+    "po2": "power-of-two weights have no zero",
+}
+_FORM = re.compile(r"^(quantized_bits|quantized_relu|quantized_po2|binary|ternary)\(([^()]*)\)$")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Bits, integer bits and sign of one tensor.
+
+    Parameters
+    ----------
+    bits : int
+        Width in bits, the sign included, 1 to 32.
+    integer : int, default 0
+        Bits left of the binary point, the sign left out (QKeras's convention), 0 to `bits`.
+    signed : bool, default True
+    kind : {'fixed', 'binary', 'ternary', 'po2'}, default 'fixed'
+        Value set: fixed point, {-1, 1}, {-1, 0, 1}, or signed powers of two with `bits` of sign and exponent.
+
+    Raises
+    ------
+    InputError
+        A width that no quantizer has.
+    """
+
+    bits: int
+    integer: int = 0
+    signed: bool = True
+    kind: str = "fixed"
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"precision: expected one of {', '.join(KINDS)}, received {self.kind!r}")
+        if not _is_int(self.bits) or not 1 <= self.bits <= MAX_BITS:
+            raise InputError(f"precision: expected bits from 1 to {MAX_BITS}, received {self.bits!r}")
+        if not _is_int(self.integer) or not 0 <= self.integer <= self.bits - self.sign_bits:
+            if self.kind == "fixed":
+                raise InputError(
+                    f"precision: expected integer bits from 0 to {self.bits - self.sign_bits} (sign left out) for "
+                    f"{self.bits} bits, received {self.integer!r}"
+                )
+            raise InputError(f"precision: expected integer 0 for {self.kind}, received {self.integer!r}")
+        if self.kind == "fixed" and self.signed and self.bits == 1:
+            raise InputError("precision: 1 signed bit is a sign without a value; write binary() for {-1, 1}")
+        object.__setattr__(self, "bits", int(self.bits))
+        object.__setattr__(self, "integer", int(self.integer))
+
+    @property
+    def sign_bits(self) -> int:
+        """1 for signed fixed point, else 0."""
+        return int(self.signed and self.kind == "fixed")
+
+    @property
+    def fractional(self) -> int:
+        """Bits right of the binary point; the step is 2**-fractional."""
+        return self.bits - self.sign_bits - self.integer if self.kind == "fixed" else 0
+
+    @property
+    def step(self) -> float:
+        """Distance between neighbouring values (least significant bit)."""
+        return math.ldexp(1.0, -self.fractional)
+
+    @property
+    def low(self) -> float:
+        """Smallest value."""
+        if self.kind == "po2":
+            return -self.high
+        if self.kind != "fixed":
+            return -1.0
+        return -math.ldexp(1.0, self.integer) if self.signed else 0.0
+
+    @property
+    def high(self) -> float:
+        """Largest value."""
+        return math.ldexp(1.0, self.integer) - self.step if self.kind == "fixed" else 1.0
+
+    @property
+    def ap_fixed(self) -> str:
+        """The type in hls4ml's spelling, integer bits including the sign."""
+        if self.kind != "fixed":
+            raise InputError(f"precision: {self} has no ap_fixed type")
+        return f"ap_{'' if self.signed else 'u'}fixed<{self.bits},{self.integer + self.sign_bits}>"
+
+    @property
+    def quantizer(self) -> str:
+        """The QKeras quantizer as text that `.keras` files keep, scale fixed to 1."""
+        if self.kind == "po2":
+            return f"quantized_po2({self.bits},1)"
+        if self.kind != "fixed":
+            return f"{self.kind}(alpha=1)"
+        name = "quantized_bits({},{},alpha=1)" if self.signed else "quantized_relu({},{})"
+        return name.format(self.bits, self.integer)
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Round half to even and saturate, as ``quantized_bits(alpha=1)`` and ``quantized_relu`` do.
+
+        Parameters
+        ----------
+        values : array of any shape
+
+        Returns
+        -------
+        float64 array of the same shape, exactly on the grid.
+
+        Raises
+        ------
+        InputError
+            For other kinds than fixed point, whose values QKeras itself must compute.
+        """
+        if self.kind != "fixed":
+            raise InputError(f"precision: {self} is quantized by QKeras only")
+        scaled = np.rint(np.ldexp(np.asarray(values, np.float64), self.fractional))
+        return np.ldexp(np.clip(scaled, np.ldexp(self.low, self.fractional), np.ldexp(self.high, self.fractional)),
+                        -self.fractional)
+
+    @classmethod
+    def parse(cls, text: str) -> Precision:
+        """Read the text form: ``quantized_bits(6,0)``, ``quantized_relu(6,2)``, ``binary()``, ``ternary()``.
+
+        ``alpha=1`` may stand in it; any other option is refused.
+        """
+        match = _FORM.match(str(text).replace(" ", ""))
+        if not match:
+            raise InputError(
+                f"precision: expected for example quantized_bits(6,0), quantized_relu(6,2), binary(), ternary() or "
+                f"quantized_po2(4), received {text!r}"
+            )
+        name, inside = match.groups()
+        arguments = [part for part in inside.split(",") if part and part not in ("alpha=1", "alpha=1.0")]
+        if not all(re.fullmatch(r"-?\d+", part) for part in arguments) or len(arguments) > 2:
+            raise InputError(f"precision: expected only bits and integer bits in {text!r} (qap fixes alpha to 1)")
+        numbers = [int(part) for part in arguments]
+        if name in ("binary", "ternary"):
+            if numbers:
+                raise InputError(f"precision: {name}() takes no numbers, received {text!r}")
+            return cls(1 if name == "binary" else 2, 0, True, name)
+        if not numbers:
+            raise InputError(f"precision: expected the bits in {text!r}")
+        if name == "quantized_po2":
+            return cls(numbers[0], 0, True, "po2")
+        return cls(numbers[0], *numbers[1:], signed=name == "quantized_bits")
+
+    def __str__(self) -> str:
+        return self.quantizer.replace(",alpha=1", "").replace("alpha=1", "").replace(f"po2({self.bits},1", f"po2({self.bits}")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """Precisions and sparsity target of one layer.
+
+    Parameters
+    ----------
+    weight, bias : Precision
+    activation : Precision or None, default None
+        Type of the layer's output; None leaves the accumulator as it is (logits).
+    sparsity : float, default 0.0
+        Fraction of the weights that pruning must remove, 0 to less than 1.
+
+    Raises
+    ------
+    InputError
+        A sparsity outside [0, 1), or a sparsity above 0 with weights that have no zero.
+    """
+
+    weight: Precision
+    bias: Precision
+    activation: Precision | None = None
+    sparsity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sparsity, bool) or not isinstance(self.sparsity, int | float) or not 0 <= self.sparsity < 1:
+            raise InputError(f"sparsity: expected a number from 0 to less than 1, received {self.sparsity!r}")
+        if self.sparsity and self.weight.kind in UNPRUNABLE:
+            raise InputError(
+                f"sparsity {self.sparsity} with {self.weight}: {UNPRUNABLE[self.weight.kind]}, so the pruned weights would "
+                "come back; use ternary() or quantized_bits with 2 bits or more"
+            )
+        if not self.weight.signed:
+            raise InputError(f"weight: expected a signed precision, received {self.weight}")
+        object.__setattr__(self, "sparsity", float(self.sparsity))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain form, precisions as text."""
+        return {
+            "weight": str(self.weight),
+            "bias": str(self.bias),
+            "activation": None if self.activation is None else str(self.activation),
+            "sparsity": self.sparsity,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
+        """Read the plain form.
+
+        Raises
+        ------
+        InputError
+            Unknown or missing keys, or values that no precision has.
+        """
+        known = ("weight", "bias", "activation", "sparsity")
+        if not isinstance(values, Mapping):
+            raise InputError(f"expected the keys {', '.join(known)}, received {values!r}")
+        for key in values:
+            if key not in known:
+                raise InputError(f"unknown key {key!r}{suggestion(str(key), known)}")
+        for key in ("weight", "bias"):
+            if key not in values:
+                raise InputError(f"{key}: expected a precision such as quantized_bits(6,0), received nothing")
+        activation = values.get("activation")
+        return cls(
+            Precision.parse(values["weight"]),
+            Precision.parse(values["bias"]),
+            None if activation is None else Precision.parse(activation),
+            values.get("sparsity", 0.0),
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Layer plans by layer name, in the order of the network. Hashable and serialisable.
+
+    Parameters
+    ----------
+    layers : tuple of (str, LayerPlan)
+    """
+
+    layers: tuple[tuple[str, LayerPlan], ...]
+    _index: Mapping[str, LayerPlan] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", dict(self.layers))
+        if len(self._index) != len(self.layers) or not self.layers:
+            raise InputError(f"plan: expected distinct layer names, received {[name for name, _ in self.layers]}")
+
+    def __getitem__(self, name: str) -> LayerPlan:
+        if name not in self._index:
+            raise InputError(f"plan: no layer {name!r}{suggestion(name, self._index)}")
+        return self._index[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def items(self) -> tuple[tuple[str, LayerPlan], ...]:
+        """Return (name, LayerPlan) pairs in order."""
+        return self.layers
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits that name this plan: equal plans, equal id."""
+        text = json.dumps(self.to_dict(), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return the plain form, layer name → keys of `LayerPlan`."""
+        return {name: layer.to_dict() for name, layer in self.layers}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """Read the plain form; errors name the layer."""
+        if not isinstance(values, Mapping) or not values:
+            raise InputError(f"plan: expected layers by name, received {values!r}")
+        layers = []
+        for name, layer in values.items():
+            try:
+                layers.append((str(name), LayerPlan.from_dict(layer)))
+            except InputError as error:
+                raise InputError(f"plan: {name}: {error}") from None
+        return cls(tuple(layers))
+
+    def save(self, path: Path) -> None:
+        """Write YAML that `load` reads."""
+        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a plan from YAML.
+
+        Raises
+        ------
+        InputError
+            No such file, not YAML, or not a plan; the message names file and layer.
+        """
+        try:
+            return cls.from_dict(yaml.safe_load(Path(path).read_text()))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{path}: not a readable plan file: {str(error).splitlines()[0]}") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None

@@ -1,0 +1,1 @@
+"""Search over plans: space, strategies, the study on disk."""

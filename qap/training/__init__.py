@@ -1,0 +1,1 @@
+"""The engines that train what a plan describes."""
