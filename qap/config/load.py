@@ -1,0 +1,134 @@
+"""Read a study file with overrides, and say in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from qap.config.schema import Study
+from qap.errors import InputError, suggestion
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader that reads 1e-3 as a number and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: a key must be a word")
+            if key in seen:
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: the key '{key}' is given twice")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # YAML 1.1 wants a dot in a float; physicists write 1e-3
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
+        raise InputError(f"{where}{f', line {mark.line + 1}' if mark else ''}: not valid YAML: {problem}") from None
+    except RecursionError:
+        raise InputError(f"{where}: not a study file: nested too deeply") from None
+
+
+def _set(tree: dict[str, Any], path: Sequence[str], value: Any, text: str) -> None:
+    for depth, key in enumerate(path[:-1]):
+        node = tree.setdefault(key, {})
+        if not isinstance(node, dict):
+            raise InputError(f"{text}: {'.'.join(path[: depth + 1])} is a value, it has no keys")
+        tree = node
+    tree[path[-1]] = value
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    """Return the keys of the section that holds a location."""
+    model: Any = Study
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:  # a layer name under `layers`
+            continue
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        model = next((kind for kind in kinds if issubclass(kind, BaseModel)), model)
+    return list(model.model_fields)
+
+
+def _explain(error: ValidationError) -> str:
+    """Turn pydantic's first complaint into ``key: expected …, received …``."""
+    problems = error.errors(include_url=False)
+    # A union reports every branch that failed; the one that came furthest into the value says most.
+    problem = max(problems, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
+    noise = ("function-", "constrained-", "lax-", "int", "literal[", "dict[", "list[", "float", "str")
+    where = [str(part) for part in problem["loc"] if not (isinstance(part, str) and part.startswith(noise))]
+    key, received = ".".join(where), problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}{suggestion(where[-1], _known_keys(problem['loc'][:-1]))}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    others = [item["msg"].removeprefix("Input should be ") for item in problems if item is not problem]
+    if others and problem["type"] in ("literal_error", "int_type", "dict_type", "list_type"):
+        message = " or ".join(dict.fromkeys([message, *others]))
+    return f"{key}: expected {message}, received {received!r}"
+
+
+def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -> Study:
+    """Read a study file and apply overrides.
+
+    Parameters
+    ----------
+    path : path, optional
+        YAML file; without one the defaults hold.
+    overrides : sequence of str
+        ``section.key=value``, the value in YAML, for example ``search.space.weight_bits=[4,6]``.
+
+    Returns
+    -------
+    Study
+        Typed and frozen, every default filled in.
+
+    Raises
+    ------
+    InputError
+        A missing file, no YAML, an unknown key (with the nearest known one), a wrong type or value.
+    """
+    tree: Any = {}
+    where = "study"
+    if path is not None:
+        where = str(path)
+        try:
+            tree = _parse(Path(path).read_text(), where)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such study file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read as text: {error}") from None
+        tree = {} if tree is None else tree
+        if not isinstance(tree, dict):
+            raise InputError(f"{path}: expected sections such as data, model, search; received {type(tree).__name__}")
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
+            raise InputError(f"expected section.key=value, received {text!r}")
+        _set(tree, key.split("."), _parse(value, text), text)
+    try:
+        return Study.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explain(error)}") from None
+
+
+def dump_config(config: Study) -> str:
+    """Return the resolved configuration as YAML that `load_config` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

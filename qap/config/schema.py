@@ -1,0 +1,196 @@
+"""The sections of a study file and their defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+MAX_BITS = 32
+KNOBS = ("weight_bits", "activation_bits", "sparsity", "units")
+
+Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
+Sparsity = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def _as_list(value: Any) -> Any:
+    """Take a single value for a list of one: `weight_bits: 6` fixes the bits."""
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+BitChoices = Annotated[list[Bits], BeforeValidator(_as_list), Field(min_length=1)]
+SparsityChoices = Annotated[list[Sparsity], BeforeValidator(_as_list), Field(min_length=1)]
+UnitChoices = Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A part of the study file: unknown keys and wrong types are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Grid(Section):
+    """Fixed-point type of a tensor; integer bits leave the sign out, as in ``quantized_bits``."""
+
+    bits: Bits = 10
+    integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] = 2
+
+    @model_validator(mode="after")
+    def _fits(self) -> Grid:
+        if self.bits < 2 or self.integer > self.bits - 1:
+            raise ValueError(f"expected 2 bits or more and integer bits up to bits − 1, received {self.bits},{self.integer}")
+        return self
+
+
+class Data(Section):
+    """Which events, how they are split, and the grid that the standardised features are rounded to."""
+
+    name: str = "jets"
+    """An embedded set, or the path of an .npz file (arrays `features`; `labels` or `targets`)."""
+    train_events: Positive | None = None
+    """Use only the first so many training events (None: all)."""
+    split: list[Fraction] = [0.7, 0.1, 0.2]
+    """Fractions for training, validation and test."""
+    split_seed: int = 42
+    input: Grid = Grid()
+
+    @model_validator(mode="after")
+    def _split_sums_to_one(self) -> Data:
+        if len(self.split) != 3 or abs(sum(self.split) - 1) > 1e-9 or min(self.split) <= 0:
+            raise ValueError(f"split: expected three fractions above 0 that add up to 1, received {self.split}")
+        return self
+
+
+class Model(Section):
+    """The float topology."""
+
+    hidden: list[Positive] = [64, 32, 32]
+    activation: Literal["relu", "linear"] = "relu"
+    batchnorm: bool = True
+    function: str | None = None
+    """``module:function`` that builds the Keras model in the builder's place (beside the study file, or installed)."""
+
+
+class Train(Section):
+    """How the float parent and the candidates are trained."""
+
+    engine: Literal["keras"] = "keras"
+    batch: Positive = 1024
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    decay: Literal["constant", "cosine"] = "cosine"
+    """Learning rate over the candidate's steps: constant, or cosine down to 0."""
+    parent_epochs: Positive = 12
+    epochs: Positive = 3
+    """Epochs of quantization-aware pruning for each candidate, from the float parent."""
+
+
+class Schedule(Section):
+    """When pruning acts, as fractions of the training steps; masks are renewed every `frequency` steps."""
+
+    schedule: Literal["constant", "polynomial"] = "polynomial"
+    begin: Fraction = 0.0
+    end: Fraction = 0.7
+    frequency: Positive = 16
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Schedule:
+        if self.begin >= self.end:
+            raise ValueError(f"expected begin below end, received {self.begin} and {self.end}")
+        return self
+
+
+class Prune(Schedule):
+    """The pruning schedule of all layers, and of single layers where they differ."""
+
+    layers: dict[str, Schedule] = {}
+
+
+class LayerSpace(Section):
+    """What the search may choose for one layer; a single value fixes it."""
+
+    weight_bits: BitChoices | None = None
+    activation_bits: BitChoices | None = None
+    sparsity: SparsityChoices | None = None
+    units: UnitChoices | None = None
+
+
+class Space(Section):
+    """What the search may choose; a single value fixes it, `tie` makes all layers share one choice."""
+
+    weight_bits: BitChoices = [2, 3, 4, 5, 6, 7, 8]
+    activation_bits: BitChoices = [2, 3, 4, 5, 6, 7, 8]
+    sparsity: SparsityChoices = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9]
+    weight_integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] | Literal["auto"] = "auto"
+    """Integer bits of the weights; `auto` takes those with the smallest squared error on the parent's weights."""
+    activation_integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] | Literal["auto"] = "auto"
+    """Integer bits of the activations; `auto` takes those with the smallest squared error on training events."""
+    bias_bits: Bits | Literal["auto"] = "auto"
+    """Bits of the biases; `auto` takes the accumulator's grid, so that a bias is never coarser than a product."""
+    units: UnitChoices | None = None
+    """Units of the hidden layers (None: as in `model.hidden`)."""
+    depth: UnitChoices | None = None
+    """Numbers of hidden layers, taken from the front of `model.hidden` (None: all)."""
+    tie: list[Literal["weight_bits", "activation_bits", "sparsity", "units"]] = []
+    layers: dict[str, LayerSpace] = {}
+
+
+class Search(Section):
+    """How plans are chosen and when the search ends."""
+
+    strategy: Literal["grid", "random", "nsga2", "tpe"] = "nsga2"
+    objectives: list[Literal["accuracy", "auc", "rmse", "ebops", "bops", "weight_memory_bits"]] = ["accuracy", "ebops"]
+    trials: Positive | None = 60
+    """Budget in trained candidates."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Budget in seconds; with both budgets the search ends at whichever is reached first."""
+    population: Annotated[int, Field(ge=2)] = 16
+    """Population size of nsga2."""
+    anchors: bool = True
+    """Begin nsga2 and tpe with uniform plans from the coarsest to the finest."""
+    space: Space = Space()
+
+    @model_validator(mode="after")
+    def _has_budget_and_objectives(self) -> Search:
+        if self.trials is None and self.seconds is None:
+            raise ValueError("expected a budget: trials (candidates) or seconds")
+        if len(self.objectives) < 2 or len(set(self.objectives)) != len(self.objectives):
+            raise ValueError(f"objectives: expected two or more different ones, received {self.objectives}")
+        return self
+
+
+class Firmware(Section):
+    """Conversion by hls4ml; the keys are hls4ml's."""
+
+    Backend: Literal["Vitis", "Vivado"] = "Vitis"
+    Part: str = Field(default="xcvu13p-flga2577-2-e", pattern=r"^[A-Za-z0-9._-]+$")
+    ClockPeriod: Annotated[float, Field(gt=0)] = 5.0
+    """Nanoseconds."""
+    IOType: Literal["io_parallel", "io_stream"] = "io_parallel"
+    Strategy: Literal["Latency", "Resource", "distributed_arithmetic", "Unrolled"] = "Latency"
+    ReuseFactor: Positive | dict[str, Positive] = 1
+    """One for all layers, or by layer name with ``Model`` for the rest."""
+    build: bool = True
+    """False leaves the firmware, its C-simulation and parity out; the report then says that nothing is proven."""
+
+
+class Report(Section):
+    """How the front is judged on the test split."""
+
+    bootstrap: Positive = 200
+    """Replicas for the error bars."""
+
+
+class Study(Section):
+    """A whole study file."""
+
+    name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    data: Data = Data()
+    model: Model = Model()
+    train: Train = Train()
+    prune: Prune = Prune()
+    search: Search = Search()
+    firmware: Firmware = Firmware()
+    report: Report = Report()
