@@ -14,6 +14,9 @@ from qap.config.schema import Study
 from qap.errors import InputError, suggestion
 
 
+_BRANCH = re.compile(r"int|float|str|.*[\[(-].*")  # pydantic's names for the branches of a union
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader that reads 1e-3 as a number and refuses a key given twice."""
 
@@ -71,14 +74,14 @@ def _explain(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     # A union reports every branch that failed; the one that came furthest into the value says most.
     problem = max(problems, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
-    noise = ("function-", "constrained-", "lax-", "int", "literal[", "dict[", "list[", "float", "str")
-    where = [str(part) for part in problem["loc"] if not (isinstance(part, str) and part.startswith(noise))]
+    where = [str(part) for part in problem["loc"] if not _BRANCH.fullmatch(str(part))]
     key, received = ".".join(where), problem["input"]
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}{suggestion(where[-1], _known_keys(problem['loc'][:-1]))}"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("String should ")
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
+    message = message.replace("match pattern", "a name that matches")
     others = [item["msg"].removeprefix("Input should be ") for item in problems if item is not problem]
     if others and problem["type"] in ("literal_error", "int_type", "dict_type", "list_type"):
         message = " or ".join(dict.fromkeys([message, *others]))

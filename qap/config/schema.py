@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_BITS = 32
-KNOBS = ("weight_bits", "activation_bits", "sparsity", "units")
 
 Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
@@ -20,7 +19,9 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+WeightBits = Annotated[int, Field(ge=2, le=MAX_BITS)]  # 1 bit is a sign without a zero: pruning would be undone
 BitChoices = Annotated[list[Bits], BeforeValidator(_as_list), Field(min_length=1)]
+WeightBitChoices = Annotated[list[WeightBits], BeforeValidator(_as_list), Field(min_length=1)]
 SparsityChoices = Annotated[list[Sparsity], BeforeValidator(_as_list), Field(min_length=1)]
 UnitChoices = Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)]
 
@@ -110,7 +111,7 @@ class Prune(Schedule):
 class LayerSpace(Section):
     """What the search may choose for one layer; a single value fixes it."""
 
-    weight_bits: BitChoices | None = None
+    weight_bits: WeightBitChoices | None = None
     activation_bits: BitChoices | None = None
     sparsity: SparsityChoices | None = None
     units: UnitChoices | None = None
@@ -119,7 +120,7 @@ class LayerSpace(Section):
 class Space(Section):
     """What the search may choose; a single value fixes it, `tie` makes all layers share one choice."""
 
-    weight_bits: BitChoices = [2, 3, 4, 5, 6, 7, 8]
+    weight_bits: WeightBitChoices = [2, 3, 4, 5, 6, 7, 8]
     activation_bits: BitChoices = [2, 3, 4, 5, 6, 7, 8]
     sparsity: SparsityChoices = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9]
     weight_integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] | Literal["auto"] = "auto"
