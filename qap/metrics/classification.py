@@ -1,0 +1,282 @@
+"""Accuracy, ROC, AUC and confusion of a classifier, with event weights.
+
+Scores are one column per class, or one column alone for two classes; logits or probabilities (see `Kind`). All sums are
+float64. Per class means one against the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from qap.errors import InputError
+from qap.metrics.weights import event_weights
+
+Kind = Literal["auto", "logits", "probabilities"]
+"""What the scores are. ``'auto'``: probabilities when all lie in [0, 1] and every row adds up to 1 within 0.001 (one
+column: when all lie in [0, 1]), else logits."""
+
+ROC_POINTS = 200
+ROC_FLOOR = 1e-5
+
+
+def _check_labels(labels: np.ndarray, events: int, classes: int) -> np.ndarray:
+    values = np.asarray(labels)
+    if values.shape != (events,) or events == 0:
+        raise InputError(f"labels: expected one class number per event ({events}), received shape {values.shape}")
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"labels: expected class numbers 0 to {classes - 1}, received {values.tolist()[0]!r}")
+    odd = ~np.isfinite(values) | (values != np.rint(values))
+    if np.any(odd):
+        raise InputError(f"labels: expected class numbers 0 to {classes - 1}, received {values[odd][0]}")
+    numbers = values.astype(np.int64)
+    if numbers.min() < 0 or numbers.max() >= classes:
+        raise InputError(
+            f"labels: expected class numbers 0 to {classes - 1} for the scores' {classes} classes, received "
+            f"{numbers.min()} to {numbers.max()}"
+        )
+    return numbers
+
+
+def _check_scores(scores: np.ndarray, kind: Kind) -> tuple[np.ndarray, bool]:
+    """Return the scores as (events, columns) float64, and whether they are probabilities."""
+    values = np.asarray(scores)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"scores: expected numbers, received {values.dtype}")
+    values = values.astype(np.float64)
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise InputError(f"scores: expected (events, classes), received shape {values.shape}")
+    if not np.all(np.isfinite(values)):
+        bad = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise InputError(f"scores: expected finite numbers, received {values[bad].tolist()} in event {bad}")
+    if kind not in ("auto", "logits", "probabilities"):
+        raise InputError(f"kind: expected auto, logits or probabilities, received {kind!r}")
+    if kind == "logits":
+        return values, False
+    fits = bool(np.all((values >= 0) & (values <= 1)))
+    if fits and values.shape[1] > 1:
+        fits = bool(np.all(np.abs(values.sum(axis=1) - 1) < 1e-3))
+    if kind == "probabilities" and not fits:
+        raise InputError("scores: expected probabilities, each row adding up to 1; give logits with kind='logits'")
+    return values, fits
+
+
+def class_scores(scores: np.ndarray, kind: Kind = "auto") -> np.ndarray:
+    """Return what the events are ranked by for each class: a monotone function of the softmax probability.
+
+    For logits z this is the log-odds ln p_k/(1 − p_k) = z_k − ln Σ_{j≠k} exp z_j, in float64: the order of the softmax
+    probabilities without the ties that rounding makes where p is within 1e-16 of 1. Equal logits in another order give
+    equal numbers. Probabilities are returned as they are.
+
+    Parameters
+    ----------
+    scores : (events, classes), (events, 1) or (events,) array
+    kind : {'auto', 'logits', 'probabilities'}, default 'auto'
+
+    Returns
+    -------
+    (events, classes) float64 array; two columns where the scores have one.
+
+    Raises
+    ------
+    InputError
+        Scores that are not finite numbers in that shape.
+    """
+    values, probabilities = _check_scores(scores, kind)
+    if values.shape[1] == 1:
+        return np.hstack([1 - values, values] if probabilities else [-values, values])
+    if probabilities:
+        return values
+    odds = np.empty_like(values)
+    for k in range(values.shape[1]):
+        others = np.sort(np.delete(values, k, axis=1), axis=1)
+        top = others[:, -1]
+        odds[:, k] = values[:, k] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+    return odds
+
+
+def predicted(scores: np.ndarray, kind: Kind = "auto") -> np.ndarray:
+    """Return the class with the highest score, the first one where scores are equal.
+
+    With one column class 1 is predicted above logit 0 (probability 0.5).
+
+    Parameters
+    ----------
+    scores : (events, classes), (events, 1) or (events,) array
+    kind : {'auto', 'logits', 'probabilities'}, default 'auto'
+
+    Returns
+    -------
+    (events,) int64 array
+    """
+    values, probabilities = _check_scores(scores, kind)
+    if values.shape[1] == 1:
+        return (values[:, 0] > (0.5 if probabilities else 0.0)).astype(np.int64)
+    return values.argmax(axis=1)
+
+
+def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto") -> float:
+    """Return the fraction of events (of the event weight) whose highest score is that of the true class.
+
+    Parameters
+    ----------
+    labels : (events,) integers from 0
+    scores : (events, classes), (events, 1) or (events,) array
+        Logits or probabilities.
+    weights : (events,) array, optional
+        Event weights from 0.
+    kind : {'auto', 'logits', 'probabilities'}, default 'auto'
+
+    Returns
+    -------
+    float in [0, 1]
+
+    Raises
+    ------
+    InputError
+        Arrays that do not fit.
+    """
+    found = predicted(scores, kind)
+    truth = _check_labels(labels, len(found), _classes(scores))
+    return float(np.average(found == truth, weights=event_weights(weights, len(found))))
+
+
+def _classes(scores: np.ndarray) -> int:
+    shape = np.shape(scores)
+    return 2 if len(shape) == 1 else max(2, shape[1])
+
+
+def _curve(score: np.ndarray, signal: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return signal and background efficiency at every distinct cut on a score, from (0, 0) to (1, 1)."""
+    order = np.argsort(-score, kind="stable")
+    cuts = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+    sums = [np.append(0.0, np.cumsum(np.where(side, weights, 0.0)[order])[cuts]) for side in (signal, ~signal)]
+    return sums[0] / sums[0][-1], sums[1] / sums[1][-1]
+
+
+def _curves(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None, kind: Kind
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    ranked = class_scores(scores, kind)
+    events, classes = ranked.shape
+    truth = _check_labels(labels, events, classes)
+    weight = event_weights(weights, events)
+    curves = []
+    for k in range(classes):
+        signal = truth == k
+        if not weight[signal].sum() > 0 or not weight[~signal].sum() > 0:
+            raise InputError(f"labels: class {k} has {signal.sum()} of {events} events or no weight: no ROC is defined")
+        curves.append(_curve(ranked[:, k], signal, weight))
+    return curves
+
+
+def auc_per_class(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto"
+) -> list[float]:
+    """Return the area under the ROC curve of each class against the rest, in class order.
+
+    The curve is that of the softmax probability, in the stable float64 form of `class_scores`; equal scores count half
+    (the Mann–Whitney statistic).
+
+    Parameters
+    ----------
+    labels, scores, weights, kind
+        As for `accuracy`.
+
+    Returns
+    -------
+    list of float in [0, 1]
+
+    Raises
+    ------
+    InputError
+        Arrays that do not fit, or a class without events.
+    """
+    return [float(np.trapezoid(signal, background)) for signal, background in _curves(labels, scores, weights, kind)]
+
+
+def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto") -> float:
+    """Return the mean of `auc_per_class` over the classes (macro, one-vs-rest)."""
+    return float(np.mean(auc_per_class(labels, scores, weights, kind)))
+
+
+def _corners(signal: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Find the points where a curve turns; those between lie on a horizontal or vertical line."""
+    still = np.diff(signal) == 0, np.diff(background) == 0
+    straight = (still[0][1:] & still[0][:-1]) | (still[1][1:] & still[1][:-1])
+    return np.flatnonzero(np.concatenate([[True], ~straight, [True]]))
+
+
+def _thin(signal: np.ndarray, background: np.ndarray, points: int) -> np.ndarray:
+    """Choose points of a curve that are evenly spread in log background and in signal efficiency."""
+    if len(signal) <= points:
+        return np.arange(len(signal))
+    half = (points - 3) // 2
+    last_pure = int(np.searchsorted(background, 0.0, side="right")) - 1
+    floor = max(background[last_pure + 1], ROC_FLOOR)
+    chosen = np.concatenate([
+        [0, last_pure, len(signal) - 1],
+        np.searchsorted(background, np.geomspace(floor, 1.0, half)),
+        np.searchsorted(signal, np.linspace(0.0, 1.0, half)),
+    ])
+    return np.unique(np.minimum(chosen, len(signal) - 1))
+
+
+def roc(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    weights: np.ndarray | None = None,
+    kind: Kind = "auto",
+    points: int = ROC_POINTS,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the ROC curve of each class against the rest, in class order.
+
+    Parameters
+    ----------
+    labels, scores, weights, kind
+        As for `accuracy`.
+    points : int, default 200
+        At most so many points a curve, from 10. All are corners of the full curve, chosen so that its shape stays on a
+        logarithmic background axis down to 1e-5.
+
+    Returns
+    -------
+    list of (signal efficiency, background efficiency)
+        Rising float64 arrays from (0, 0) to (1, 1).
+
+    Raises
+    ------
+    InputError
+        Arrays that do not fit, or a class without events.
+    """
+    if points < 10:
+        raise InputError(f"points: expected 10 or more points a curve, received {points}")
+    curves = []
+    for signal, background in _curves(labels, scores, weights, kind):
+        chosen = _corners(signal, background)
+        chosen = chosen[_thin(signal[chosen], background[chosen], points)]
+        curves.append((signal[chosen], background[chosen]))
+    return curves
+
+
+def confusion(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto"
+) -> np.ndarray:
+    """Return the events (their weight) by true class (rows) and predicted class (columns).
+
+    Parameters
+    ----------
+    labels, scores, weights, kind
+        As for `accuracy`.
+
+    Returns
+    -------
+    (classes, classes) float64 array
+    """
+    found, classes = predicted(scores, kind), _classes(scores)
+    truth = _check_labels(labels, len(found), classes)
+    weight = event_weights(weights, len(found))
+    return np.bincount(truth * classes + found, weight, classes * classes).reshape(classes, classes)
