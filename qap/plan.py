@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from qap.backend import stack
 from qap.errors import InputError, suggestion
 
 MAX_BITS = 32
@@ -123,7 +124,7 @@ class Precision:
         return name.format(self.bits, self.integer)
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """Round half to even and saturate, as ``quantized_bits(alpha=1)`` and ``quantized_relu`` do.
+        """Give the values that the QKeras quantizer gives; fixed point: round half to even and saturate.
 
         Parameters
         ----------
@@ -132,14 +133,11 @@ class Precision:
         Returns
         -------
         float64 array of the same shape, exactly on the grid.
-
-        Raises
-        ------
-        InputError
-            For other kinds than fixed point, whose values QKeras itself must compute.
         """
         if self.kind != "fixed":
-            raise InputError(f"precision: {self} is quantized by QKeras only")
+            libraries = stack()
+            quantizer = libraries.qkeras.get_quantizer(self.quantizer)
+            return np.asarray(quantizer(libraries.tf.constant(values, libraries.tf.float32)), np.float64)
         scaled = np.rint(np.ldexp(np.asarray(values, np.float64), self.fractional))
         return np.ldexp(np.clip(scaled, np.ldexp(self.low, self.fractional), np.ldexp(self.high, self.fractional)),
                         -self.fractional)

@@ -113,6 +113,8 @@ class Architecture:
                     f"plan: {layer.name}: a relu needs an unsigned activation such as quantized_relu(6,2), "
                     f"received {precision}"
                 )
+            if precision is None and layer is not self.layers[-1]:
+                raise InputError(f"plan: {layer.name}: a hidden layer needs an activation such as quantized_bits(8,2)")
             if layer.activation == "linear" and precision is not None and not precision.signed:
                 raise InputError(
                     f"plan: {layer.name}: a linear output needs a signed activation such as quantized_bits(16,5) or "

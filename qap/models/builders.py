@@ -161,13 +161,12 @@ def fold_batchnorm(model: Any, architecture: Architecture) -> dict[str, np.ndarr
     return weights
 
 
-def quantized_weights(model: Any, architecture: Architecture) -> dict[str, np.ndarray]:
-    """Return what the layers' own quantizers make of the latent weights: the numbers that the firmware gets."""
+def quantize_weights(plan: Plan, weights: Weights) -> dict[str, np.ndarray]:
+    """Return what the plan's quantizers make of the latent weights, float64: the numbers that the firmware gets."""
     quantized = {}
-    for key, value in get_weights(model, architecture).items():
-        name, kind = key.rsplit("/", 1)
-        quantizer = getattr(model.get_layer(name), f"{kind}_quantizer_internal")
-        quantized[key] = value if quantizer is None else np.asarray(quantizer(stack().tf.constant(value)))
+    for name, layer in plan.items():
+        quantized[f"{name}/kernel"] = layer.weight.quantize(weights[f"{name}/kernel"])
+        quantized[f"{name}/bias"] = layer.bias.quantize(weights[f"{name}/bias"])
     return quantized
 
 

@@ -1,0 +1,115 @@
+"""Quantization-aware pruning: TF-MOT's masks renewed in the same training pass that quantizes.
+
+The layers are QKeras's, wrapped in TF-MOT's ``prune_low_magnitude``; the training starts from the float parent. After
+Hawks et al., "Ps and Qs: Quantization-aware pruning for efficient low latency neural network inference", Front. Artif.
+Intell. 4 (2021) 676564, arXiv:2102.11289.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from qap.candidate import Candidate
+from qap.config.schema import Prune, Train
+from qap.datasets.dataset import Dataset
+from qap.errors import InputError, suggestion
+from qap.metrics.evaluate import evaluate
+from qap.models.builders import Builder, build
+from qap.training.job import Engine, Job, Pruning, Trained, steps_per_epoch
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a compression method works with.
+
+    Parameters
+    ----------
+    data : Dataset
+    engine : Engine
+    train : Train
+        Budget and optimiser (section `train` of the study file).
+    prune : Prune
+        Schedules (section `prune`).
+    seed : int
+        Seed of the study; every candidate derives its own from it.
+    builder : Builder
+    """
+
+    data: Dataset
+    engine: Engine
+    train: Train
+    prune: Prune
+    seed: int
+    builder: Builder = build
+
+
+def candidate_seed(study_seed: int, candidate_id: str) -> int:
+    """Return a seed that depends only on the study's seed and the candidate: the order of trials does not matter."""
+    return int.from_bytes(hashlib.sha256(f"{study_seed}/{candidate_id}".encode()).digest()[:4], "big")
+
+
+def schedules(candidate: Candidate, context: Context) -> dict[str, Pruning]:
+    """Return the pruning schedule of each layer that the plan prunes.
+
+    Raises
+    ------
+    InputError
+        ``prune.layers`` names a layer that does not exist, or no step lies between begin and end.
+    """
+    names = [layer.name for layer in candidate.architecture.layers]
+    steps = context.train.epochs * steps_per_epoch(len(context.data.train), context.train.batch)
+    for name in context.prune.layers:
+        if name not in names:
+            raise InputError(f"prune.layers: no layer {name!r}{suggestion(name, names)}")
+    result = {}
+    for name, layer in candidate.plan.items():
+        if layer.sparsity:
+            section = context.prune.layers.get(name, context.prune)
+            result[name] = Pruning.from_fractions(section.schedule, section.begin, section.end, section.frequency, steps)
+    return result
+
+
+def job(candidate: Candidate, context: Context) -> Job:
+    """Return the training that quantization-aware pruning of a candidate is; its weights are the start."""
+    train = context.train
+    return Job(
+        candidate.architecture,
+        candidate.plan,
+        candidate.weights,
+        train.epochs,
+        train.batch,
+        train.learning_rate,
+        train.decay,
+        candidate_seed(context.seed, candidate.id),
+        schedules(candidate, context),
+        context.builder,
+    )
+
+
+def trained(candidate: Candidate, context: Context, result: Trained) -> Candidate:
+    """Return the candidate with its trained weights and its metrics on the validation split."""
+    metrics = evaluate(context.data.task, context.data.validation, result.validation)
+    named = {f"{name}_validation": value for name, value in metrics.items()}
+    return candidate.with_(weights=result.weights, metrics={**candidate.metrics, **named, "loss_train": result.loss})
+
+
+def compress(candidates: Iterable[Candidate], context: Context) -> Iterator[Candidate]:
+    """Train candidates by quantization-aware pruning.
+
+    Parameters
+    ----------
+    candidates : iterable of Candidate
+        With start weights (the float parent's, BatchNormalization folded).
+    context : Context
+
+    Yields
+    ------
+    Candidate
+        Trained, in the same order, with ``accuracy_validation`` and ``auc_validation`` (or ``rmse_validation``).
+    """
+    batch = list(candidates)
+    results = context.engine.train([job(candidate, context) for candidate in batch], context.data)
+    for candidate, result in zip(batch, results, strict=True):
+        yield trained(candidate, context, result)

@@ -1,0 +1,152 @@
+"""What can be counted exactly on the quantized weights: operations, sparsity, memory, accumulator widths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from qap.candidate import Cost, Figure
+from qap.models.architecture import Architecture
+from qap.models.builders import Weights, quantize_weights
+from qap.plan import LayerPlan, Plan, Precision
+
+COUNTED = "counted on the quantized weights"
+EBOPS = "EBOPs: sum over multiplications of b(w)·b(x), b(w) digits of |w| from highest to lowest set bit, b(x) declared bits"
+BOPS = "BOPs: n·m·((1 − p)·b_w·b_x + b_w + b_x + log2 n), arXiv:1804.10969, p the fraction of zero weights (arXiv:2102.11289)"
+SUMMED = (
+    "ebops", "bops", "multiplications", "multiplications_zero", "multiplications_power_of_two",
+    "multiplications_general", "nonzero_weights", "weights", "masked_weights", "weight_memory_bits",
+)  # fmt: skip
+
+
+def significant_bits(values: np.ndarray, fractional: int) -> np.ndarray:
+    """Return the binary digits of |value| between its highest and its lowest set bit, both included; 0 for 0.
+
+    Parameters
+    ----------
+    values : array
+        On a grid of step 2**-fractional.
+    fractional : int
+
+    Returns
+    -------
+    int64 array of the same shape.
+    """
+    integers = np.abs(np.rint(np.ldexp(values, fractional))).astype(np.int64)
+    lowest = integers & -integers
+    odd = integers // np.where(lowest == 0, 1, lowest)
+    return np.ceil(np.log2(odd + 1.0)).astype(np.int64)
+
+
+def input_bits(precision: Precision) -> int:
+    """Return b(x): the declared bits of an input element, sign left out (at least 1)."""
+    return max(precision.bits - precision.sign_bits, 1)
+
+
+def accumulator_bits(kernel: np.ndarray, bias: np.ndarray, layer: LayerPlan, inputs: Precision) -> int:
+    """Return the width of the narrowest signed accumulator that no input can overflow or make round.
+
+    Parameters
+    ----------
+    kernel : (inputs, units) array
+        Quantized.
+    bias : (units,) array
+        Quantized.
+    layer : LayerPlan
+    inputs : Precision
+        Type of the layer's inputs.
+    """
+    fractional = max(layer.weight.fractional + inputs.fractional, layer.bias.fractional)
+    positive, negative = np.maximum(kernel, 0), np.minimum(kernel, 0)
+    high = (positive * inputs.high + negative * inputs.low).sum(axis=0) + bias
+    low = (positive * inputs.low + negative * inputs.high).sum(axis=0) + bias
+    largest = max(int(np.ldexp(np.max(high), fractional)), int(np.ldexp(-np.min(low), fractional)) - 1, 0)
+    return largest.bit_length() + 1
+
+
+def count_layer(
+    kernel: np.ndarray, bias: np.ndarray, latent: np.ndarray, layer: LayerPlan, inputs: Precision
+) -> dict[str, float]:
+    """Count one Dense layer.
+
+    Parameters
+    ----------
+    kernel, bias : arrays (inputs, units) and (units,)
+        Quantized.
+    latent : (inputs, units) array
+        Kernel before quantization: its zeros are the mask's.
+    layer : LayerPlan
+    inputs : Precision
+
+    Returns
+    -------
+    dict
+        By the names of the figures.
+    """
+    digits = significant_bits(kernel, layer.weight.fractional)
+    n, m = kernel.shape
+    nonzero = int(np.count_nonzero(digits))
+    powers = int(np.count_nonzero(digits == 1))
+    weight_bits, x_bits = layer.weight.bits, inputs.bits
+    return {
+        "ebops": int(digits.sum()) * input_bits(inputs),
+        "bops": m * n * (nonzero / kernel.size * weight_bits * x_bits + weight_bits + x_bits + math.log2(n)),
+        "multiplications": kernel.size,
+        "multiplications_zero": kernel.size - nonzero,
+        "multiplications_power_of_two": powers,
+        "multiplications_general": nonzero - powers,
+        "nonzero_weights": nonzero,
+        "weights": kernel.size,
+        "masked_weights": int(np.count_nonzero(latent == 0)),
+        "weight_memory_bits": kernel.size * weight_bits + bias.size * layer.bias.bits,
+        "accumulator_bits": accumulator_bits(kernel, bias, layer, inputs),
+    }
+
+
+def _figures(values: Mapping[str, float]) -> dict[str, Figure]:
+    """Name the figures and add the two sparsities."""
+    ratios = {
+        "sparsity": 1 - values["nonzero_weights"] / values["weights"],
+        "sparsity_mask": values["masked_weights"] / values["weights"],
+    }
+    units = {"accumulator_bits": "bit", "weight_memory_bits": "bit"}
+    sources = {"ebops": EBOPS, "bops": BOPS, "sparsity_mask": "zeros of the latent weights"}
+    return {
+        name: Figure(value, sources.get(name, COUNTED), units.get(name, ""))
+        for name, value in {**values, **ratios}.items()
+        if name != "masked_weights"
+    }
+
+
+def count(architecture: Architecture, plan: Plan, weights: Weights, inputs: Precision) -> Cost:
+    """Count a candidate exactly.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    plan : Plan
+    weights : mapping
+        Latent weights, pruned ones zero.
+    inputs : Precision
+        Type of the network's inputs.
+
+    Returns
+    -------
+    Cost
+        ``ebops, bops, multiplications_zero, multiplications_power_of_two, multiplications_general, nonzero_weights,
+        weight_memory_bits`` (every weight and bias stored), ``sparsity`` (quantized weights that are zero),
+        ``sparsity_mask`` and ``accumulator_bits`` (the widest), in total and by layer.
+    """
+    architecture.check(plan)
+    quantized = quantize_weights(plan, weights)
+    layers = {}
+    for name, layer in plan.items():
+        layers[name] = count_layer(
+            quantized[f"{name}/kernel"], quantized[f"{name}/bias"], weights[f"{name}/kernel"], layer, inputs
+        )
+        inputs = layer.activation or inputs
+    total = {name: sum(values[name] for values in layers.values()) for name in SUMMED}
+    total["accumulator_bits"] = max(values["accumulator_bits"] for values in layers.values())
+    return Cost(_figures(total), {name: _figures(values) for name, values in layers.items()})

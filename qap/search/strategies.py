@@ -1,0 +1,132 @@
+"""Strategies: where the next point comes from. Each asks and is told, in turn; none knows what a plan costs to train."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import optuna
+
+from qap.config.schema import Search
+from qap.errors import InputError, suggestion
+from qap.search.objectives import OBJECTIVES
+from qap.search.space import PlanSpace, Point
+
+
+class Strategy(Protocol):
+    """Proposes points one after another and learns from their values."""
+
+    def ask(self) -> Point | None:
+        """Return the next point, None when there is none left."""
+        ...
+
+    def tell(self, values: Sequence[float] | None) -> None:
+        """Take the objective values of the point asked for last; None when it could not be trained."""
+        ...
+
+
+class Grid:
+    """The classic sweep: a fixed list of points."""
+
+    def __init__(self, points: Iterable[Point]) -> None:
+        self._points: Iterator[Point] = iter(points)
+
+    def ask(self) -> Point | None:
+        """Return the next point of the list."""
+        return next(self._points, None)
+
+    def tell(self, values: Sequence[float] | None) -> None:
+        """Nothing is learnt from a sweep."""
+
+
+class OptunaStrategy:
+    """Any Optuna sampler, the study kept in memory: a resumed search asks and tells it again from the start.
+
+    Parameters
+    ----------
+    knobs : mapping
+        Choices by knob.
+    sampler : optuna.samplers.BaseSampler
+    objectives : sequence of str
+    first : iterable of Point
+        Points to begin with.
+    """
+
+    def __init__(
+        self, knobs: Mapping[str, Sequence[int | float]], sampler: Any, objectives: Sequence[str], first: Iterable[Point]
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._distributions = {name: _distribution(values) for name, values in knobs.items()}
+        directions = [OBJECTIVES[name].direction for name in objectives]
+        self._study = optuna.create_study(directions=directions, sampler=sampler)
+        for point in first:
+            self._study.enqueue_trial({name: point[name] for name in knobs if name in point})
+
+    def ask(self) -> Point:
+        """Let the sampler choose."""
+        self._trial = self._study.ask(self._distributions)
+        return dict(self._trial.params)
+
+    def tell(self, values: Sequence[float] | None) -> None:
+        """Give the values to the sampler."""
+        if values is None:
+            self._study.tell(self._trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(self._trial, list(values))
+
+
+def _distribution(values: Sequence[int | float]) -> Any:
+    """Return ordered integers where the choices are consecutive ones, else a list of choices."""
+    if all(isinstance(value, int) for value in values) and list(values) == list(range(int(values[0]), int(values[-1]) + 1)):
+        return optuna.distributions.IntDistribution(int(values[0]), int(values[-1]))
+    return optuna.distributions.CategoricalDistribution(list(values))
+
+
+def _sampler(search: Search, seed: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna marks some of its options as experimental
+        if search.strategy == "nsga2":
+            return optuna.samplers.NSGAIISampler(population_size=search.population, seed=seed)
+        if search.strategy == "tpe":
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _check_points(points: Sequence[Point], space: PlanSpace) -> None:
+    for point in points:
+        for name, value in point.items():
+            if name not in space.knobs:
+                raise InputError(f"points: no knob {name!r}{suggestion(name, space.knobs)}")
+            if value not in space.knobs[name]:
+                raise InputError(f"points: {name}: expected one of {space.knobs[name]}, received {value!r}")
+
+
+def make_strategy(
+    search: Search, space: PlanSpace, seed: int, sampler: Any = None, points: Sequence[Point] = ()
+) -> Strategy:
+    """Return the strategy of a study file, or one around the user's own Optuna sampler.
+
+    Parameters
+    ----------
+    search : Search
+    space : PlanSpace
+    seed : int
+    sampler : optuna.samplers.BaseSampler, optional
+        Takes the place of ``search.strategy``.
+    points : sequence of mapping, optional
+        Proposed first.
+
+    Raises
+    ------
+    InputError
+        The sampler is not one of Optuna's, or a point lies outside the space.
+    """
+    _check_points(points, space)
+    if sampler is not None and not isinstance(sampler, optuna.samplers.BaseSampler):
+        raise InputError(f"sampler: expected an Optuna sampler, received {type(sampler).__name__}")
+    if sampler is None and search.strategy == "grid":
+        return Grid([*points, *space.uniform()])
+    adaptive = sampler is not None or search.strategy in ("nsga2", "tpe")
+    first = space.anchors() if adaptive and search.anchors else []
+    return OptunaStrategy(space.knobs, sampler or _sampler(search, seed), search.objectives, [*points, *first])

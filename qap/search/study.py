@@ -1,0 +1,260 @@
+"""A study on disk: configuration, parents and every trained candidate, append-only, readable with common tools."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qap.backend import custom_objects, stack
+from qap.candidate import Candidate
+from qap.config.load import dump_config, load_config
+from qap.config.schema import Study as Config
+from qap.errors import InputError
+from qap.files import append_line, write_arrays, write_text
+from qap.models.architecture import Architecture
+from qap.models.builders import Weights
+
+FORMAT = 1
+CONFIG, INFO, STORE, LOG = "config.yaml", "study.json", "candidates.jsonl", "log.txt"
+MAY_CHANGE = ("search.trials", "search.seconds", "report.bootstrap")  # budgets may be extended by a resumed study
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One trained candidate as stored.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        Without weights; `Study.weights` reads them.
+    seconds, cpu_seconds : float
+        What its training took, the parent's included where it was the first of its architecture.
+    error : str or None
+        Why it could not be trained.
+    """
+
+    candidate: Candidate
+    seconds: float
+    cpu_seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """A trained float parent.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    weights : mapping
+        BatchNormalization folded.
+    metrics : mapping
+        On the validation split.
+    """
+
+    architecture: Architecture
+    weights: Weights
+    metrics: Mapping[str, float]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+def _first_difference(old: Config, new: Config) -> str | None:
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    for key in [*before, *after]:
+        if key not in MAY_CHANGE and before.get(key) != after.get(key):
+            return f"{key}: {before.get(key)!r} before, {after.get(key)!r} now"
+    return None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One run directory.
+
+    Parameters
+    ----------
+    directory : path
+    config : Config
+        The resolved study file.
+    """
+
+    directory: Path
+    config: Config
+
+    @classmethod
+    def create(cls, directory: Path, config: Config) -> Study:
+        """Start a study in a new or empty directory.
+
+        Raises
+        ------
+        InputError
+            The directory is not empty, is a file, or cannot be written.
+        """
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise InputError(
+                f"{directory}: expected a new or empty directory; go on with that study by --resume, or choose another --output"
+            )
+        try:
+            (directory / "candidates").mkdir(parents=True, exist_ok=True)
+            (directory / "parents").mkdir(exist_ok=True)
+            write_text(directory / CONFIG, dump_config(config))
+        except OSError as error:
+            raise InputError(f"{directory}: cannot be written: {error.strerror}") from None
+        return cls(directory, config)
+
+    @classmethod
+    def open(cls, directory: Path, config: Config | None = None) -> Study:
+        """Open a study; with a configuration, go on with it.
+
+        Raises
+        ------
+        InputError
+            No study there, or another configuration than the study was begun with (budgets may change).
+        """
+        if not (directory / CONFIG).is_file():
+            raise InputError(f"{directory}: no study here (no {CONFIG}): leave --resume out to start one")
+        begun = load_config(directory / CONFIG)
+        if config is None:
+            return cls(directory, begun)
+        if (difference := _first_difference(begun, config)) is not None:
+            raise InputError(
+                f"{directory}: the study was begun with another configuration: {difference}. Choose another --output"
+            )
+        write_text(directory / CONFIG, dump_config(config))
+        return cls(directory, config)
+
+    def bind_data(self, digest: str) -> None:
+        """Note which events the study is trained on; refuse others when it goes on.
+
+        Raises
+        ------
+        InputError
+            The data have changed since the study was begun.
+        """
+        path = self.directory / INFO
+        if not path.exists():
+            info = {"format": FORMAT, "data_sha256": digest, "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+            write_text(path, json.dumps(info, indent=1) + "\n")
+        elif self.info["data_sha256"] != digest:
+            raise InputError(f"{self.directory}: the data have changed since the study was begun: choose another --output")
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Format, digest of the data, time of creation.
+
+        Raises
+        ------
+        InputError
+            The file is damaged or of another format.
+        """
+        path = self.directory / INFO
+        try:
+            info = json.loads(path.read_text())
+            known = info["format"] == FORMAT and isinstance(info["data_sha256"], str)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{path}: damaged: expected format, data_sha256 and created as JSON") from None
+        if not known:
+            raise InputError(f"{path}: expected study format {FORMAT}, received {info['format']!r}")
+        return info
+
+    def log(self, message: str) -> None:
+        """Append a line with the time to log.txt."""
+        append_line(self.directory / LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}")
+
+    def candidate_directory(self, candidate: Candidate) -> Path:
+        """Return where a candidate's files lie."""
+        return self.directory / "candidates" / candidate.id
+
+    def add(self, record: Record) -> None:
+        """Store a candidate: its weights first, then its line, so that a line always has weights."""
+        candidate = record.candidate
+        if candidate.weights is not None and record.error is None:
+            folder = self.candidate_directory(candidate)
+            folder.mkdir(exist_ok=True)
+            write_arrays(folder / "weights.npz", candidate.weights)
+            candidate.plan.save(folder / "plan.yaml")
+        line = {
+            **candidate.to_dict(),
+            "seconds": round(record.seconds, 3),
+            "cpu_seconds": round(record.cpu_seconds, 3),
+            "error": record.error,
+        }
+        append_line(self.directory / STORE, json.dumps(line))
+
+    def records(self) -> Iterator[Record]:
+        """Yield the stored candidates in the order in which they were trained.
+
+        A line that a kill cut short is set aside in ``candidates.damaged.jsonl`` and named in the log.
+        """
+        path = self.directory / STORE
+        if not path.exists():
+            return
+        good, damaged = [], []
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            if not line:
+                continue
+            try:
+                values = json.loads(line)
+                record = Record(
+                    Candidate.from_dict(values), values["seconds"], values["cpu_seconds"], values.get("error")
+                )
+            except (ValueError, KeyError, TypeError, AttributeError, InputError):
+                damaged.append(line)
+                continue
+            good.append(line)
+            yield record
+        if damaged:
+            append_line(path.with_name("candidates.damaged.jsonl"), "\n".join(damaged))
+            write_text(path, "".join(f"{line}\n" for line in good))
+            self.log(f"{len(damaged)} damaged line(s) of {STORE} set aside; these candidates are trained again")
+
+    def weights(self, candidate: Candidate) -> dict[str, np.ndarray]:
+        """Read a candidate's latent weights.
+
+        Raises
+        ------
+        InputError
+            The file is missing or damaged.
+        """
+        return _read_arrays(self.candidate_directory(candidate) / "weights.npz")
+
+    def save_parent(self, parent: Parent, model: Any) -> None:
+        """Store a float parent: the Keras model, its folded weights, its metrics last."""
+        folder = self.directory / "parents" / parent.architecture.id
+        folder.mkdir(parents=True, exist_ok=True)
+        model.save(folder / "model.keras")
+        write_arrays(folder / "weights.npz", parent.weights)
+        write_text(folder / "metrics.json", json.dumps(dict(parent.metrics), indent=1) + "\n")
+
+    def load_parent(self, architecture: Architecture) -> Parent | None:
+        """Read a float parent, None when it has not been trained yet."""
+        folder = self.directory / "parents" / architecture.id
+        if not (folder / "metrics.json").exists():
+            return None
+        return Parent(
+            architecture, _read_arrays(folder / "weights.npz"), json.loads((folder / "metrics.json").read_text())
+        )
+
+    def parent_model(self, architecture: Architecture) -> Any:
+        """Load the float parent's Keras model."""
+        path = self.directory / "parents" / architecture.id / "model.keras"
+        return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: missing or damaged ({type(error).__name__}): remove its folder and resume") from None

@@ -1,0 +1,146 @@
+"""What an engine is asked to train, and the interface that every engine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from qap.datasets.dataset import Dataset
+from qap.errors import InputError
+from qap.models.architecture import Architecture
+from qap.models.builders import Builder, Weights, build
+from qap.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """A pruning schedule in training steps, as TF-MOT counts them (the first step is 1).
+
+    Parameters
+    ----------
+    schedule : {'constant', 'polynomial'}
+        The target from `begin` on, or a cubic rise from 0 at `begin` to the target at `end` (Zhu and Gupta,
+        arXiv:1710.01878).
+    begin, end : int
+        First and last step of pruning; `end` − `begin` is a multiple of `frequency`, so that the last renewal of the masks
+        reaches the target.
+    frequency : int
+        Steps between renewals of the masks.
+    """
+
+    schedule: str
+    begin: int
+    end: int
+    frequency: int
+
+    @classmethod
+    def from_fractions(cls, schedule: str, begin: float, end: float, frequency: int, steps: int) -> Pruning:
+        """Turn fractions of the training steps into steps, the end moved back onto a renewal.
+
+        Raises
+        ------
+        InputError
+            Fewer steps than one renewal needs.
+        """
+        first, last = round(begin * steps), min(round(end * steps), steps)
+        if last - first < 1:
+            raise InputError(
+                f"prune: no step lies between begin {begin} and end {end} of {steps} steps: train longer or widen them"
+            )
+        frequency = min(frequency, last - first)
+        return cls(schedule, first, first + (last - first) // frequency * frequency, frequency)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training: start weights, plan, schedules, budget and seed.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    plan : Plan or None
+        None trains the float parent.
+    weights : mapping or None
+        Start weights; None leaves the initialisation to Keras.
+    epochs, batch : int
+    learning_rate : float
+    decay : {'constant', 'cosine'}
+    seed : int
+        Decides initialisation and the order of the events.
+    pruning : mapping of str to Pruning
+        Schedule by layer name, for the layers whose plan asks for sparsity.
+    builder : Builder
+    """
+
+    architecture: Architecture
+    plan: Plan | None
+    weights: Weights | None
+    epochs: int
+    batch: int
+    learning_rate: float
+    decay: str
+    seed: int
+    pruning: Mapping[str, Pruning] = field(default_factory=dict)
+    builder: Builder = build
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What an engine returns.
+
+    Parameters
+    ----------
+    weights : dict
+        Latent weights by ``layer/kernel`` and ``layer/bias``, pruned ones zero, BatchNormalization folded.
+    validation : (events, outputs) float32 array
+        Logits of the validation split.
+    loss : float
+        Training loss of the last epoch.
+    model : keras.Model
+        The trained model without pruning wrappers.
+    """
+
+    weights: dict[str, np.ndarray]
+    validation: np.ndarray
+    loss: float
+    model: Any
+
+
+class Engine(Protocol):
+    """Trains jobs, yields their results in the same order."""
+
+    name: str
+
+    def train(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained]:
+        """Train the jobs on the training split and evaluate them on the validation split."""
+        ...
+
+
+def steps_per_epoch(events: int, batch: int) -> int:
+    """Return the number of whole batches in an epoch; the events left over change from epoch to epoch.
+
+    Raises
+    ------
+    InputError
+        A batch larger than the number of events.
+    """
+    if batch > events:
+        raise InputError(f"train.batch: expected at most {events} (the training events), received {batch}")
+    return events // batch
+
+
+def event_order(events: int, batch: int, epochs: int, seed: int) -> np.ndarray:
+    """Return the events of every batch, the same for every engine.
+
+    Returns
+    -------
+    (epochs · steps, batch) int32 array
+        A fresh permutation for each epoch, what does not fill a batch left out.
+    """
+    generator = np.random.default_rng(seed)
+    steps = steps_per_epoch(events, batch)
+    rows = [generator.permutation(events)[: steps * batch].reshape(steps, batch) for _ in range(epochs)]
+    return np.concatenate(rows).astype(np.int32)
