@@ -79,11 +79,11 @@ class Train(Section):
 
     engine: Literal["keras"] = "keras"
     batch: Positive = 1024
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     decay: Literal["constant", "cosine"] = "cosine"
     """Learning rate over the candidate's steps: constant, or cosine down to 0."""
     parent_epochs: Positive = 12
-    epochs: Positive = 3
+    epochs: Positive = 4
     """Epochs of quantization-aware pruning for each candidate, from the float parent."""
 
 
@@ -92,7 +92,7 @@ class Schedule(Section):
 
     schedule: Literal["constant", "polynomial"] = "polynomial"
     begin: Fraction = 0.0
-    end: Fraction = 0.7
+    end: Fraction = 0.5
     frequency: Positive = 16
 
     @model_validator(mode="after")
@@ -142,7 +142,7 @@ class Search(Section):
 
     strategy: Literal["grid", "random", "nsga2", "tpe"] = "nsga2"
     objectives: list[Literal["accuracy", "auc", "rmse", "ebops", "bops", "weight_memory_bits"]] = ["accuracy", "ebops"]
-    trials: Positive | None = 60
+    trials: Positive | None = 40
     """Budget in trained candidates."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Budget in seconds; with both budgets the search ends at whichever is reached first."""
