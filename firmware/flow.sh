@@ -1,0 +1,1 @@
+../qap/firmware/templates/flow.sh

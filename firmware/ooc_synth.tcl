@@ -1,0 +1,1 @@
+../qap/firmware/templates/ooc_synth.tcl
