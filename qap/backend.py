@@ -149,15 +149,24 @@ def hls4ml() -> Iterator[ModuleType]:
 
 
 @contextlib.contextmanager
-def float64() -> Iterator[None]:
-    """Build and run Keras models in float64 (53-bit mantissa) for as long as the block lasts."""
+def _precision(name: str) -> Iterator[None]:
     backend = stack().keras.backend
     previous = backend.floatx()
-    backend.set_floatx("float64")
+    backend.set_floatx(name)
     try:
         yield
     finally:
         backend.set_floatx(previous)
+
+
+def float64() -> contextlib.AbstractContextManager[None]:
+    """Build and run Keras models in float64 (53-bit mantissa) for as long as the block lasts."""
+    return _precision("float64")
+
+
+def float32() -> contextlib.AbstractContextManager[None]:
+    """Run in float32, Keras's default, within a block in `float64`."""
+    return _precision("float32")
 
 
 def custom_objects() -> dict[str, Any]:

@@ -1,0 +1,291 @@
+"""Lower a QKeras model to plain layers in which every type is said explicitly.
+
+hls4ml is given a Keras model that holds the quantized weights and, for each layer, the exact types of weights,
+accumulator and result. Nothing is left for it to infer, so nothing can be dropped or cut off on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qap.backend import float64, stack
+from qap.errors import InputError, suggestion
+from qap.firmware.graph import Call, flatten, identifier
+from qap.firmware.quantizers import FLOAT32_BITS, FLOAT64_BITS
+from qap.firmware.values import Grid, Values
+from qap.plan import Precision
+
+EPSILON = 2.0**-10
+"""Of the batch normalizations that carry a scale and a shift: a variance of 1 - epsilon makes the root exactly 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor of the lowered model: its Keras tensor, what it can hold, and the type it has in the firmware."""
+
+    keras: Any
+    values: Values
+    type: str
+    layer: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape without the batch axis."""
+        return tuple(self.keras.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """The model that hls4ml gets, and what is known of it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Plain layers, quantized weights, float64.
+    types : mapping of layer → mapping of ``result``, ``weight``, ``bias``, ``accum``, … to type
+    options : mapping of layer → other keys of hls4ml's layer configuration
+    finals : mapping of call name → Tensor that holds its output
+    layers : mapping of call name → name of the model's own layer
+    inputs, outputs : tuple of Tensor
+    weights : mapping of (layer of the model, weight name) → Grid
+        Quantized constants.
+    float_bits : mapping of call name → mantissa bits that exact float arithmetic needs there
+    bounds : mapping of call name → reason why it is only approximate (tables)
+    """
+
+    model: Any
+    types: Mapping[str, Mapping[str, str]]
+    options: Mapping[str, Mapping[str, Any]]
+    finals: Mapping[str, Tensor]
+    layers: Mapping[str, str]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    weights: Mapping[tuple[Any, str], Grid]
+    float_bits: Mapping[str, int]
+    bounds: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> str:
+        """The arithmetic in which the QKeras model itself is exact: float32 or float64.
+
+        Raises
+        ------
+        InputError
+            A layer needs more than the 53 bits of float64.
+        """
+        layer = max(self.float_bits, key=lambda name: self.float_bits[name], default="")
+        worst = self.float_bits.get(layer, 0)
+        if worst > FLOAT64_BITS:
+            raise InputError(
+                f"{self.layers.get(layer, layer)}: its sums need {worst} bits, more than the {FLOAT64_BITS} that float64 "
+                "holds, so no QKeras result is exact: use fewer weight, bias or activation bits"
+            )
+        return "float32" if worst <= FLOAT32_BITS else "float64"
+
+
+class Lowering:
+    """What a conversion rule works with: it reads tensors and emits plain layers."""
+
+    def __init__(self, io_type: str, strategy: str, accepted: Sequence[str] = ()) -> None:
+        self.io_type, self.strategy, self.accepted = io_type, strategy, tuple(accepted)
+        self.tensors: dict[str, Tensor] = {}
+        self.types: dict[str, dict[str, str]] = {}
+        self.options: dict[str, dict[str, Any]] = {}
+        self.weights: dict[tuple[Any, str], Grid] = {}
+        self.float_bits: dict[str, int] = {}
+        self.bounds: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def name(self, wanted: str) -> str:
+        """Return a free layer name near the wanted one."""
+        return identifier(wanted, self._taken)
+
+    def need(self, call: str, bits: int) -> None:
+        """Record the mantissa bits that the QKeras side needs at a call."""
+        self.float_bits[call] = max(bits, self.float_bits.get(call, 0))
+
+    def emit(
+        self,
+        make: Callable[[str], Any],
+        wanted: str,
+        sources: Tensor | Sequence[Tensor],
+        values: Values,
+        *,
+        result: str | None = None,
+        weights: Sequence[np.ndarray] = (),
+        options: Mapping[str, Any] | None = None,
+        **types: str,
+    ) -> Tensor:
+        """Add a plain layer.
+
+        Parameters
+        ----------
+        make : callable
+            Layer name → Keras layer.
+        wanted : str
+            Name; a number is appended when it is taken.
+        sources : Tensor or sequence of Tensor
+        values : Values
+            What the result can hold.
+        result : str, optional
+            Type of the result; by default the narrowest that holds the values.
+        weights : sequence of arrays
+            The layer's weights, in its own order.
+        options : mapping, optional
+            Further keys of hls4ml's configuration of this layer.
+        **types : str
+            Other types, for example ``weight``, ``bias``, ``accum``.
+        """
+        name = self.name(wanted)
+        layer = make(name)
+        single = isinstance(sources, Tensor)
+        output = layer(sources.keras if single else [source.keras for source in sources])
+        if weights:
+            layer.set_weights([np.asarray(weight, np.float64) for weight in weights])
+        result = result or values.type
+        self.types[name] = {"result": result, **types}
+        self.options[name] = dict(options or {})
+        return Tensor(output, values, result, name)
+
+    def cast(self, wanted: str, source: Tensor, values: Values, result: str) -> Tensor:
+        """Convert to another type (a linear activation with a result type of its own)."""
+        layers = stack().keras.layers
+        return self.emit(lambda name: layers.Activation("linear", name=name), wanted, source, values, result=result)
+
+    def scale_shift(
+        self, wanted: str, source: Tensor, scale: Grid, shift: Grid, values: Values, result: str | None = None
+    ) -> Tensor:
+        """Multiply and add constants per channel (a batch normalization with zero mean and unit variance)."""
+        layers = stack().keras.layers
+        factor, offset = np.ldexp(scale.values.astype(np.float64), scale.lsb), np.ldexp(shift.values.astype(np.float64), shift.lsb)
+        return self.emit(
+            lambda name: layers.BatchNormalization(name=name, epsilon=EPSILON),
+            wanted, source, values, result=result,
+            weights=[factor, offset, np.zeros_like(factor), np.full_like(factor, 1 - EPSILON)],
+            scale=scale.type, bias=shift.type,
+        )  # fmt: skip
+
+    def exact(self, call: Call, source: Tensor) -> Values:
+        """Return the values of a tensor, refusing one whose division has not been rounded.
+
+        Raises
+        ------
+        InputError
+        """
+        if source.values.divisor != 1:
+            raise InputError(
+                f"{call.layer.name}: its input is an average over {source.values.divisor}·2^n positions, which no fixed-point "
+                "number holds exactly: put a quantizer such as QActivation('quantized_bits(8,2,alpha=1)') before it, or "
+                "average over a power of two"
+            )
+        return source.values
+
+
+Rule = Callable[[Call, Lowering, tuple[Tensor, ...]], Tensor]
+"""(call, lowering, input tensors) → the tensor that holds the call's output. A rule refuses with InputError."""
+
+_RULES: dict[str, Rule] = {}
+
+
+def rule(*classes: str) -> Callable[[Rule], Rule]:
+    """Register a conversion rule for Keras layer classes, by class name; a later one replaces an earlier one."""
+
+    def register(function: Rule) -> Rule:
+        for name in classes:
+            _RULES[name] = function
+        return function
+
+    return register
+
+
+def supported() -> tuple[str, ...]:
+    """Return the layer classes that have a rule."""
+    return tuple(sorted(_RULES))
+
+
+def lower(
+    model: Any,
+    inputs: Precision | Mapping[str, Precision],
+    *,
+    io_type: str = "io_parallel",
+    strategy: str = "Latency",
+    accept: Sequence[str] = (),
+) -> Lowered:
+    """Lower a model.
+
+    Parameters
+    ----------
+    model : keras.Model
+        QKeras and Keras layers with a rule; inference behaviour.
+    inputs : Precision or mapping of input name → Precision
+        Fixed-point type of the inputs.
+    io_type, strategy : str
+        As in hls4ml; some layers are exact only in one of them.
+    accept : sequence of str
+        Layers with tables (softmax, real tanh or sigmoid) that may be approximate.
+
+    Raises
+    ------
+    InputError
+        A layer that cannot be converted exactly: which, what, why, and what to do.
+    """
+    graph = flatten(model)
+    precisions = _input_precisions(graph.inputs, inputs)
+    with float64():
+        lowering = Lowering(io_type, strategy, accept)
+        for call in graph.calls:
+            if call.name in graph.inputs:
+                lowering.tensors[call.name] = _input(lowering, call, precisions[call.name])
+                continue
+            function = _RULES.get(type(call.layer).__name__)
+            if function is None:
+                raise InputError(
+                    f"{call.layer.name}: no conversion for {type(call.layer).__name__}{suggestion(type(call.layer).__name__, _RULES)}; "
+                    "write a rule with qap.firmware.rule"
+                )
+            sources = tuple(lowering.tensors[name] for name in call.inputs)
+            lowering.tensors[call.name] = function(call, lowering, sources)
+        outputs = tuple(_output(lowering, call_name) for call_name in graph.outputs)
+        ends = tuple(lowering.tensors[name] for name in graph.inputs)
+        plain = stack().keras.Model([end.keras for end in ends], [end.keras for end in outputs], name="qap")
+    return Lowered(
+        plain, lowering.types, lowering.options,
+        lowering.tensors,
+        {call.name: call.layer.name for call in graph.calls},
+        ends, outputs, lowering.weights, lowering.float_bits, lowering.bounds,
+    )  # fmt: skip
+
+
+def _input_precisions(names: Sequence[str], inputs: Precision | Mapping[str, Precision]) -> dict[str, Precision]:
+    if isinstance(inputs, Precision):
+        return dict.fromkeys(names, inputs)
+    for name in inputs:
+        if name not in names:
+            raise InputError(f"inputs: the model has no input {name!r}{suggestion(name, names)}")
+    for name in names:
+        if name not in inputs:
+            raise InputError(f"inputs: expected a precision for the input {name!r}, received {', '.join(inputs) or 'none'}")
+    return dict(inputs)
+
+
+def _input(lowering: Lowering, call: Call, precision: Precision) -> Tensor:
+    name = lowering.name(call.name)
+    tensor = stack().keras.layers.Input(call.shape, name=name)
+    values = Values.of(precision, call.shape[-1])
+    result = f"{precision.ap_fixed.removeprefix('ap_')[:-1]},RND_CONV,SAT>"  # floats are rounded as QKeras rounds them
+    lowering.types[name], lowering.options[name] = {"result": result}, {}
+    return Tensor(tensor, values, result, name)
+
+
+def _output(lowering: Lowering, name: str) -> Tensor:
+    tensor = lowering.tensors[name]
+    if tensor.values.divisor != 1:
+        raise InputError(
+            f"{name}: the model ends with an average that no fixed-point number holds exactly: put a QActivation with a "
+            "quantizer after it"
+        )
+    return tensor

@@ -1,0 +1,151 @@
+"""The record of a generated HLS project: what stands in its directory, and how to read its ports."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qap.errors import InputError, QapError
+from qap.plan import Precision
+
+FILE = "project.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of the firmware.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int
+        Without the event axis.
+    type : str
+        Fixed-point type in hls4ml's spelling.
+    precision : str, optional
+        Of an input, as `Precision` reads it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    precision: str = ""
+
+    @property
+    def size(self) -> int:
+        """Elements per event."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated HLS project.
+
+    Parameters
+    ----------
+    directory : Path
+        Ready for ``vitis_hls -f build_prj.tcl`` (Vivado: ``vivado_hls -f build_prj.tcl``).
+    name : str
+        Of the top function.
+    inputs, outputs : tuple of Port
+    settings : mapping
+        The configuration section `Firmware`, plain.
+    traces : mapping of call name → Port
+        Where the firmware holds the output of each layer of the model; the port's name is the firmware's layer.
+    layers : mapping of call name → name of the model's layer
+    reference : {'float32', 'float64'}
+        The arithmetic in which the QKeras model is exact.
+    bounds : mapping of call name → reason
+        Layers that are approximate because the user accepted it.
+    """
+
+    directory: Path
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    settings: Mapping[str, Any]
+    traces: Mapping[str, Port]
+    layers: Mapping[str, str]
+    reference: str = "float32"
+    bounds: Mapping[str, str] = field(default_factory=dict)
+
+    def save(self) -> None:
+        """Write ``project.json`` into the directory."""
+        values = asdict(self)
+        del values["directory"]
+        temporary = self.directory / f".{FILE}"
+        temporary.write_text(json.dumps(values, indent=1))
+        os.replace(temporary, self.directory / FILE)
+
+    @classmethod
+    def load(cls, directory: Path) -> Project:
+        """Read the project in a directory.
+
+        Raises
+        ------
+        InputError
+            No project stands there.
+        """
+        path = Path(directory) / FILE
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError):
+            raise InputError(f"{path}: not a firmware project: make one with qap.firmware.convert") from None
+
+        def port(item: Mapping[str, Any]) -> Port:
+            return Port(**{**item, "shape": tuple(item["shape"])})
+
+        for key in ("inputs", "outputs"):
+            values[key] = tuple(port(item) for item in values[key])
+        values["traces"] = {name: port(item) for name, item in values["traces"].items()}
+        return cls(Path(directory), **values)
+
+    def arrays(self, x: Any) -> list[np.ndarray]:
+        """Check inputs and return one float64 array (events, elements) per input port.
+
+        Parameters
+        ----------
+        x : array, sequence of arrays in the order of `inputs`, or mapping of input name → array
+
+        Raises
+        ------
+        InputError
+            Another number of inputs, a shape that does not fit, no events, NaN or infinity.
+        """
+        if isinstance(x, Mapping):
+            missing = [port.name for port in self.inputs if port.name not in x]
+            if missing:
+                raise InputError(f"inputs: expected arrays for {', '.join(missing)}, received {', '.join(x)}")
+            x = [x[port.name] for port in self.inputs]
+        parts: Sequence[Any] = [x] if len(self.inputs) == 1 and not isinstance(x, list | tuple) else x
+        if len(parts) != len(self.inputs):
+            raise InputError(f"inputs: expected {len(self.inputs)} arrays, received {len(parts)}")
+        arrays = []
+        for port, part in zip(self.inputs, parts, strict=True):
+            array = np.asarray(part, np.float64)
+            if array.shape[1:] != port.shape or not len(array):
+                raise InputError(f"{port.name}: expected an array (events, {', '.join(map(str, port.shape))}), received {array.shape}")
+            if not np.isfinite(array).all():
+                event = int(np.nonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0][0])
+                raise InputError(f"{port.name}: NaN or infinity in event {event}: firmware inputs are numbers; clean the data")
+            arrays.append(np.ascontiguousarray(array.reshape(len(array), -1)))
+        if len({len(array) for array in arrays}) != 1:
+            raise InputError(f"inputs: expected as many events in each, received {[len(array) for array in arrays]}")
+        return arrays
+
+    def quantized(self, x: Any) -> list[np.ndarray]:
+        """Return the inputs as the firmware's input types hold them: rounded half to even and saturated."""
+        return [
+            Precision.parse(port.precision).quantize(array)
+            for port, array in zip(self.inputs, self.arrays(x), strict=True)
+        ]
+
+    def fail(self, what: str) -> QapError:
+        """Return an error that names the project."""
+        return QapError(f"{self.directory}: {what}")

@@ -1,0 +1,125 @@
+"""Run the QKeras model itself: in float32 where that is exact, else rebuilt in float64."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from qap.backend import custom_objects, float64, stack
+from qap.firmware.graph import flatten
+from qap.firmware.lowering import Lowered
+from qap.firmware.quantizers import class_name
+
+BATCH = 4096
+WEIGHT_QUANTIZERS = ("kernel_quantizer", "bias_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+
+
+def relu64(quantizer: Any) -> Callable[[Any], Any]:
+    """Return quantized_relu in float64; QKeras's own casts to float32 first, which would round wide accumulators."""
+    tf = stack().tf
+    bits, slope = int(quantizer.bits) - bool(quantizer.negative_slope), float(quantizer.negative_slope)
+    scale, top = 2.0 ** (bits - int(quantizer.integer)), 2.0**bits - 1
+
+    def quantized_relu(x: Any) -> Any:
+        positive = tf.clip_by_value(tf.round(x * scale), 0.0, top) / scale
+        if not slope:
+            return positive
+        return positive + tf.clip_by_value(tf.round(x * scale * slope), -slope * (top + 1), 0.0) / scale
+
+    return quantized_relu
+
+
+def _double(value: Any) -> Any:
+    """Rewrite a layer configuration for float64: types, quantized_relu, weight quantizers left out."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "quantized_relu":
+            return relu64(stack().qkeras.quantized_relu(**value["config"]))
+        return {
+            key: "float64" if key == "dtype" and item == "float32" else None if key in WEIGHT_QUANTIZERS else _double(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return type(value)(_double(item) for item in value)
+    if isinstance(value, str) and value.startswith("quantized_relu("):
+        return relu64(stack().qkeras.get_quantizer(value))
+    if class_name(value) == "quantized_relu" and hasattr(value, "bits"):
+        return relu64(value)
+    return value
+
+
+def double(model: Any, lowered: Lowered) -> Any:
+    """Rebuild a model in float64 with the quantized weights of its lowering.
+
+    Parameters
+    ----------
+    model : keras.Model
+    lowered : Lowered
+        Of the same model.
+
+    Returns
+    -------
+    keras.Model
+        Call it under `qap.backend.float64` only.
+    """
+    scope = stack().keras.utils.custom_object_scope(custom_objects())
+    with float64(), scope, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # QKeras passes its quantizers where Keras expects constraints
+        rebuilt = type(model).from_config(_double(model.get_config()))
+        for old, new in zip(model._flatten_layers(), rebuilt._flatten_layers(), strict=True):
+            grids = {what: grid for (layer, what), grid in lowered.weights.items() if layer is old}
+            if grids:
+                new.set_weights([np.ldexp(grid.values.astype(np.float64), grid.lsb) for grid in grids.values()])
+            elif not list(old._flatten_layers(include_self=False)):
+                new.set_weights([np.asarray(weight, np.float64) for weight in old.get_weights()])
+    return rebuilt
+
+
+class Reference:
+    """The QKeras side of a comparison.
+
+    Parameters
+    ----------
+    model : keras.Model
+    lowered : Lowered
+        Of the same model; decides the arithmetic.
+    """
+
+    def __init__(self, model: Any, lowered: Lowered) -> None:
+        self.arithmetic = lowered.reference
+        self.model = model if self.arithmetic == "float32" else double(model, lowered)
+
+    def _scope(self) -> Any:
+        return contextlib.nullcontext() if self.arithmetic == "float32" else float64()
+
+    def _tensors(self, arrays: Sequence[np.ndarray], part: slice) -> list[Any]:
+        return [
+            stack().tf.constant(array[part].reshape(-1, *tensor.shape[1:]), self.arithmetic)
+            for array, tensor in zip(arrays, self.model.inputs, strict=True)
+        ]
+
+    def outputs(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the model's outputs, float64 arrays (events, …), for inputs (events, elements) in the model's order."""
+        parts: list[list[np.ndarray]] = []
+        with self._scope():
+            for start in range(0, len(arrays[0]), BATCH):
+                result = self.model(self._nested(self._tensors(arrays, slice(start, start + BATCH))), training=False)
+                parts.append([np.asarray(item, np.float64) for item in stack().tf.nest.flatten(result)])
+        return [np.concatenate(items) for items in zip(*parts, strict=True)]
+
+    def _nested(self, tensors: list[Any]) -> Any:
+        return tensors[0] if len(tensors) == 1 else stack().tf.nest.pack_sequence_as(self.model.input, tensors)
+
+    def layers(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the output of every layer call by its name, in order of evaluation."""
+        graph = flatten(self.model)
+        values: dict[str, Any] = dict(zip(graph.inputs, self._tensors(arrays, slice(None)), strict=True))
+        with self._scope():
+            for call in graph.calls:
+                if call.name not in values:
+                    inputs = [values[name] for name in call.inputs]
+                    values[call.name] = call.layer(inputs[0] if len(inputs) == 1 else inputs)
+        return {name: np.asarray(value, np.float64) for name, value in values.items()}

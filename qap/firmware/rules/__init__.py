@@ -1,0 +1,5 @@
+"""Conversion rules, one module per layer family; importing this package registers them."""
+
+from qap.firmware.rules import activations, dense
+
+__all__ = ["activations", "dense"]
