@@ -179,7 +179,7 @@ class Firmware(Section):
 class Report(Section):
     """How the front is judged on the test split."""
 
-    bootstrap: Positive = 200
+    bootstrap: Annotated[int, Field(ge=2)] = 200
     """Replicas for the error bars."""
 
 
