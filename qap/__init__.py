@@ -25,7 +25,8 @@ _PUBLIC = {
     "ToolMissingError": "qap.errors",
     "load_config": "qap.config.load",
     "load_dataset": "qap.datasets.load",
-    "search": "qap.search.run",
+    "run_search": "qap.search.run",
+    "run_study": "qap.report.write",
 }
 
 __all__ = sorted(_PUBLIC)  # noqa: PLE0604

@@ -185,7 +185,7 @@ def make_context(config: Config, data: Dataset, folder: Path | None = None) -> C
     return Context(data, KerasEngine(), config.train, config.prune, config.seed, builder)
 
 
-def search(
+def run_search(
     config: Config,
     output: Path | str,
     *,

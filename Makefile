@@ -1,0 +1,28 @@
+# Everything a fresh machine with Python 3.11, g++, make and git needs.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: env search test test-full lint clean
+
+env: .venv/.stamp
+
+.venv/.stamp: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebooks]'
+	touch $@
+
+search: env
+	$(BIN)/python -m qap.search configs/jets.yaml --output studies/jets $(if $(wildcard studies/jets/study.json),--resume)
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv studies build *.egg-info

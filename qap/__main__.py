@@ -1,0 +1,55 @@
+"""The command line: ``qap VERB …``, the same as ``python -m qap VERB …``.
+
+Exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 an optional tool is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from qap.errors import QapError
+
+VERBS = {"search": "search bit widths and sparsities, prove the front against its firmware, write the report"}
+"""Verb → what it does; the module of the same name in `qap.commands` is loaded only when its verb is used."""
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="qap", description="Quantization-aware pruning for FPGA triggers.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, text in VERBS.items():
+        command = verbs.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == verb:
+            import_module(f"qap.commands.{name}").add_arguments(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name (default: those of the process).
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = arguments[0] if arguments else None
+    options = _parser(verb).parse_args(arguments)
+    try:
+        return import_module(f"qap.commands.{verb}").run(options)
+    except QapError as error:
+        print(f"qap {verb}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""``qap search``: from a study file to a proven front, its firmware and its report."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qap.errors import InputError
+
+if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
+    from qap.config.schema import Study
+    from qap.report.data import Report
+
+EXAMPLES = """
+examples:
+  qap search configs/jets.yaml
+  qap search configs/jets.yaml search.trials=100 search.strategy=tpe --output studies/tpe
+  qap search configs/jets.yaml search.space.layers.fc1.weight_bits=6 'search.space.tie=[sparsity]'
+  qap search configs/jets.yaml --output studies/jets --resume
+
+exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 an optional tool is missing
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("study", type=Path, help="study file (YAML)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that take the place of the file's")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the study (default: studies/NAME)")
+    parser.add_argument("--resume", action="store_true", help="go on with the study in that directory")
+    parser.add_argument("--quiet", action="store_true", help="show errors only")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search, judge, report; return the exit code."""
+    from qap.config.load import load_config
+
+    config = load_config(options.study, options.overrides)
+    output = options.output or Path("studies") / config.name
+    if output.exists() and not options.resume and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output}: not empty: add --resume to go on with that study, or choose another --output")
+    if config.firmware.build:
+        from qap.firmware.csim import require_compiler
+
+        require_compiler()
+    command = shlex.join(["python", "-m", "qap.search", str(options.study), *options.overrides])
+    return _run(config, output, options, command)
+
+
+def _run(config: Study, output: Path, options: argparse.Namespace, command: str) -> int:
+    from qap.commands.live import SearchView
+    from qap.report.write import run_study
+
+    with SearchView(config.search, quiet=options.quiet) as view:
+        try:
+            report = run_study(
+                config, output, folder=options.study.parent, command=command, say=view.say,
+                resume=options.resume, watch=view.update,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            print(
+                f"qap search: stopped; what is trained is kept. Go on with: {command} --output {shlex.quote(str(output))} "
+                "--resume",
+                file=sys.stderr,
+            )
+            return 1
+    if not options.quiet:
+        print(summary(report, output))
+    unproven = [entry for entry in report.front if entry.parity is not None and not entry.parity.proven]
+    for entry in unproven:
+        where = entry.parity.first_layer if entry.parity else ""
+        print(f"qap search: {entry.id} is not bit-exact; the first layer that differs is {where}", file=sys.stderr)
+    return 1 if unproven else 0
+
+
+def summary(report: Report, output: Path) -> str:
+    """Return the front as a text table, with where to look next."""
+    lines = [f"{'candidate':14}{report.metric:>10}{'68 % interval':>18}{'EBOPs':>10}{'zeros':>8}{'bit-exact':>22}"]
+    for entry in report.front:
+        score = entry.score
+        exact = "not built" if entry.parity is None else f"{entry.parity.exact:,}/{entry.parity.events:,}"
+        lines.append(
+            f"{entry.id:14}{score.value:>10.4f}{f'{score.low:.4f}-{score.high:.4f}':>18}{entry.ebops:>10,.0f}"
+            f"{100 * entry.cost['sparsity']:>6.0f} %{exact:>22}"
+        )
+    score = report.reference.score
+    lines.append(f"{'float ' + report.reference.architecture}: {score.value:.4f} ({score.low:.4f}-{score.high:.4f})")
+    lines.append(
+        f"{report.metric} on {report.data.n_test:,} test events of {report.data.name}; {report.search.trials} candidates "
+        f"tried; report: {output / 'report.html'}; firmware: {output / 'candidates'}/<candidate>/firmware"
+    )
+    return "\n".join(lines)
