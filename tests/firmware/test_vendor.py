@@ -103,6 +103,10 @@ def test_all_stages_leave_their_reports(project, vendor_tools):
     assert order == ["synth_design", "open_checkpoint", "place_design", "route_design"]
     for stage in vendor.STAGES:
         assert (project / f"qap_{stage}.log").is_file()
+    for name in ("build_prj.tcl", "build_opt.tcl"):
+        own = templates() / backend_of(project) / name
+        assert not own.is_file() or (project / name).read_text() == own.read_text(), f"{name} is not as it came"
+    assert not [path.name for path in project.iterdir() if path.name.startswith(".")]
 
 
 @needs_tclsh
@@ -192,6 +196,11 @@ def test_a_stage_that_takes_too_long_is_stopped_with_its_children(project, tools
     else:
         pytest.fail(f"the child {child} of the tool still runs")
     assert "started" in (project / "qap_csim.log").read_text()
+    tool(tools, TOOLS[backend_of(project)], "exit 7")
+    with pytest.raises(QapError, match="exit code 7"):
+        vendor.run_stage(project, "csim")
+    own = templates() / backend_of(project) / "build_opt.tcl"
+    assert not own.is_file() or (project / "build_opt.tcl").read_text() == own.read_text()
 
 
 @pytest.mark.parametrize(("stage", "first"), [

@@ -3,6 +3,7 @@
 #
 #   flow.sh STAGE PROJECT      STAGE: csim csynth cosim export vsynth impl, or: check
 #
+# flow.sh ap_types PROJECT copies the ap_types of the hls4ml that $PYTHON (default python3) finds, where they are missing.
 # Exit codes: 0 done, 1 the tool failed, 2 the project or the stage cannot be used, 3 a tool is missing.
 # Messages of this script go to standard error; the tool's own output goes where it always goes.
 
@@ -34,8 +35,8 @@ read_project() {
     [ -d "$1" ] || fail 2 "PROJECT: expected the directory of an hls4ml project, '$1' is none"
     cd "$1" || fail 2 "PROJECT: cannot enter '$1'"
     plain "PROJECT's full path" "$(pwd -P)"
-    [ -f project.tcl ] && [ -f build_prj.tcl ] ||
-        fail 2 "$1: expected an hls4ml project for Vitis or Vivado, found no project.tcl and build_prj.tcl in it"
+    [ -f project.tcl ] && [ -f build_prj.tcl ] && { [ -f build_opt.tcl ] || ! grep -q build_opt build_prj.tcl; } ||
+        fail 2 "$1: expected an hls4ml project for Vitis or Vivado, found no project.tcl, build_prj.tcl, build_opt.tcl in it"
     name=$(setting project_name) backend=$(setting backend) part=$(setting part)
     case $name in
     '' | [0-9]* | *[!A-Za-z0-9_]*) fail 2 "$1/project.tcl: expected a C name as project_name, received '$name'" ;;
@@ -87,6 +88,11 @@ hls() {
         vivado_hls -f build_prj.tcl "$options"
         return
     fi
+    # The project keeps the options that it came with, for who runs build_prj.tcl by hand.
+    [ ! -f .build_opt.tcl.own ] || mv -f .build_opt.tcl.own build_opt.tcl # of a run that was killed
+    cp build_opt.tcl .build_opt.tcl.own || fail 2 "cannot copy build_opt.tcl in $(pwd)"
+    trap 'mv -f .build_opt.tcl.own build_opt.tcl' EXIT
+    trap 'exit 130' INT TERM HUP
     {
         printf 'array set opt {\n'
         for option in $options; do printf '    %-10s %s\n' "${option%=*}" "${option#*=}"; done
@@ -112,13 +118,25 @@ stage=$1
 case $0 in */*) scripts=${0%/*} ;; *) scripts=. ;; esac
 scripts=$(cd "$scripts" && pwd -P) || fail 2 "cannot enter the folder of $0"
 plain "the folder of flow.sh" "$scripts"
+if [ "$stage" = ap_types ]; then # before the folder changes: PYTHON may be a relative path
+    types=$("${PYTHON:-python3}" -c '
+import importlib.util, pathlib
+spec = importlib.util.find_spec("hls4ml")
+print(pathlib.Path(spec.origin).parent / "templates/vivado/ap_types" if spec else "")') || types=
+fi
 read_project "$2"
 solution=${name}_prj/solution1
 mark=.flow.$stage
 case $stage in
 check) exit 0 ;;
+ap_types)
+    [ ! -d firmware/ap_types ] || exit 0
+    [ -d "$types" ] || fail 3 "hls4ml is not installed for ${PYTHON:-python3}: set PYTHON to the Python that has it."
+    cp -R "$types" firmware/ap_types || fail 2 "cannot write in $(pwd)/firmware"
+    exit 0
+    ;;
 csim | csynth | cosim | export | vsynth | impl) find_tool ;;
-*) fail 2 "stage: expected csim, csynth, cosim, export, vsynth, impl or check, received '$stage'" ;;
+*) fail 2 "stage: expected csim, csynth, cosim, export, vsynth, impl, check or ap_types, received '$stage'" ;;
 esac
 case $stage in
 csim) result=$solution/csim/report/${name}_csim.log ;;
