@@ -114,6 +114,8 @@ def stack() -> Stack:
         import tensorflow as tf
         import tf_keras
         from tensorflow_model_optimization.sparsity import keras as sparsity
+    for module in ("tf_keras", "qkeras", "tensorflow_model_optimization"):
+        warnings.filterwarnings("ignore", module=module)  # what they say of each other's classes helps no user
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
