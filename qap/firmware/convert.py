@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
 import tempfile
@@ -17,7 +16,6 @@ import numpy as np
 from qap.backend import hls4ml
 from qap.config.schema import Firmware
 from qap.errors import InputError, QapError, ToolMissingError, suggestion
-from qap.firmware import rules  # noqa: F401 - registers the conversion rules
 from qap.firmware.lowering import Lowered, Tensor, lower
 from qap.firmware.project import FILE, Port, Project
 from qap.plan import Precision
@@ -91,7 +89,7 @@ def convert(
             write_test_vectors(project, test_inputs, test_outputs)
         if directory.exists():
             shutil.rmtree(directory)
-        os.replace(temporary, directory)
+        temporary.replace(directory)
     return Project.load(directory)
 
 
@@ -119,7 +117,7 @@ def _write_lines(path: Path, rows: np.ndarray) -> None:
     temporary = path.with_name(f".{path.name}")
     with temporary.open("w") as file:
         file.writelines(" ".join(repr(float(value)) for value in row) + "\n" for row in rows)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _check_free(directory: Path) -> None:
@@ -201,7 +199,9 @@ def _write(lowered: Lowered, directory: Path, settings: Firmware) -> None:
         except QapError:
             raise
         except Exception as error:  # hls4ml raises bare Exception for whatever it cannot do
-            raise QapError(f"hls4ml refused the model: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+            raise QapError(
+                f"hls4ml refused the model: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            ) from error
     _tidy(directory)
 
 
@@ -214,21 +214,24 @@ def _embed_constants(directory: Path) -> None:
     header = re.compile(r"(\w[\w ]*?) (\w+)\[(\d+)\];\n#else\n\1 \2\[\3\] = (\{.*?\});", re.DOTALL)
     for path in (directory / "firmware/weights").glob("*.h"):
         text = header.sub(
-            r"static const double \2_values[\3] = \2_VALUES;\n\1 \2[\3];\n#else\n\1 \2[\3] = \2_VALUES;", path.read_text()
+            r"static const double \2_values[\3] = \2_VALUES;\n\1 \2[\3];\n#else\n\1 \2[\3] = \2_VALUES;",
+            path.read_text(),
         )
         constants = header.search(path.read_text())
         if constants is None:
             raise QapError(f"{path.name}: the constants are not where this version of hls4ml was known to put them")
-        text = text.replace("#ifndef __SYNTHESIS__", f"#define {constants[2]}_VALUES {constants[4]}\n\n#ifndef __SYNTHESIS__", 1)
+        text = text.replace(
+            "#ifndef __SYNTHESIS__", f"#define {constants[2]}_VALUES {constants[4]}\n\n#ifndef __SYNTHESIS__", 1
+        )
         path.write_text(text)
     source = directory / f"firmware/{NAME}.cpp"
-    text = re.sub(
-        r'nnet::load_weights_from_txt<[^,]+, \d+>\((\w+), "\w+\.txt"\)', r"std::copy(std::begin(\1_values), std::end(\1_values), \1)",
-        source.read_text(),
-    )  # fmt: skip
+    load = r'nnet::load_weights_from_txt<[^,]+, \d+>\((\w+), "\w+\.txt"\)'
+    text = re.sub(load, r"std::copy(std::begin(\1_values), std::end(\1_values), \1)", source.read_text())
     if "_from_txt" in text:
         raise QapError(f"{source.name}: constants of a kind that is read from text files are not converted")
-    source.write_text(text.replace("#include <iostream>", "#include <algorithm>\n#include <iostream>\n#include <iterator>", 1))
+    source.write_text(
+        text.replace("#include <iostream>", "#include <algorithm>\n#include <iostream>\n#include <iterator>", 1)
+    )
     for path in (directory / "firmware/weights").glob("*.txt"):
         path.unlink()
 
@@ -256,11 +259,27 @@ def check_types(graph: Any, lowered: Lowered) -> None:
     found = {layer.name: layer for layer in graph.get_layers()}
     for name, types in lowered.types.items():
         layer = found.get(name)
+        if name in lowered.moving:
+            continue
         if layer is None:
             raise QapError(f"{name}: hls4ml has removed the layer; it must stay to round as QKeras does")
-        expected = graph.config.backend.convert_precision_string(types["result"])
-        received = layer.get_output_variable().type.precision
-        if (received.width, received.integer, received.signed) != (expected.width, expected.integer, expected.signed) or (
-            str(getattr(received, "rounding_mode", "TRN")), str(getattr(received, "saturation_mode", "WRAP"))
-        ) != (str(expected.rounding_mode), str(expected.saturation_mode)):  # fmt: skip
-            raise QapError(f"{name}: hls4ml gives its result the type {received}, expected {types['result']}")
+        parse = graph.config.backend.convert_precision_string
+        for kind, text in types.items():
+            received = _type_of(layer, kind)
+            if received is not None and _words(received) != _words(parse(text)):
+                raise QapError(f"{name}: hls4ml gives its {kind} the type {received}, expected {text}")
+
+
+def _type_of(layer: Any, kind: str) -> Any:
+    """Return the precision that a layer of hls4ml's graph has for its result, accumulator or constants."""
+    if kind == "result":
+        return layer.get_output_variable().type.precision
+    variable = layer.weights.get(kind)
+    named = variable.type if variable is not None else layer.get_attr(f"{kind}_t")
+    return None if named is None else named.precision
+
+
+def _words(precision: Any) -> tuple[Any, ...]:
+    """Return width, integer bits, sign, rounding and overflow."""
+    modes = (getattr(precision, "rounding_mode", None), getattr(precision, "saturation_mode", None))
+    return precision.width, precision.integer, precision.signed, *(str(mode or "") for mode in modes)

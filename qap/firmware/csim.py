@@ -25,7 +25,7 @@ TIMEOUT = 1800.0
 
 
 class _Trace(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.c_void_p)]  # noqa: RUF012 - ctypes wants a list
+    _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.c_void_p)]
 
 
 @lru_cache(maxsize=4)
@@ -40,6 +40,17 @@ def _compiler(path: str) -> tuple[list[str], list[str]]:
         flags.append("-fno-gnu-unique")  # else a library stays loaded for ever; clang does not know the flag
     ccache = shutil.which("ccache", path=path)
     return ([ccache, gxx] if ccache else [gxx]), flags
+
+
+def require_compiler() -> None:
+    """Refuse at once what would fail after hours.
+
+    Raises
+    ------
+    InputError
+        No g++.
+    """
+    _compiler(os.environ.get("PATH", ""))
 
 
 def _stamp(project: Project, optimise: str) -> str:
@@ -95,15 +106,19 @@ def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT) 
     finally:
         for name in (unit.name, f"{unit.name}.o"):
             (folder / name).unlink(missing_ok=True)
-    os.replace(folder / temporary, target)
+    (folder / temporary).replace(target)
     return target
 
 
 def _run(command: Sequence[str], project: Project, timeout: float) -> None:
     try:
-        done = subprocess.run(command, cwd=project.directory, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            command, cwd=project.directory, capture_output=True, text=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired:
-        raise project.fail(f"g++ has not finished after {timeout:.0f} s: the network may be too large for Strategy Latency") from None
+        raise project.fail(
+            f"g++ has not finished after {timeout:.0f} s: the network may be too large for Strategy Latency"
+        ) from None
     if done.returncode:
         lines = done.stderr.splitlines()
         first = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no message")
@@ -144,7 +159,9 @@ def build_all(
     _compiler(os.environ.get("PATH", ""))
     results: dict[int, Path | QapError] = {}
     with ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1) as pool:
-        futures = {pool.submit(build, project, optimise=optimise, timeout=timeout): i for i, project in enumerate(projects)}
+        futures = {
+            pool.submit(build, project, optimise=optimise, timeout=timeout): i for i, project in enumerate(projects)
+        }
         for future in as_completed(futures):
             index = futures[future]
             try:
@@ -234,7 +251,9 @@ def trace(project: Project, x: Any, *, optimise: str | None = None) -> dict[str,
             for item in data:
                 for call in calls.get(item.name.decode(), ()):
                     shape = project.traces[call].shape
-                    flat = np.ctypeslib.as_array(ctypes.cast(item.data, ctypes.POINTER(ctypes.c_double)), (int(np.prod(shape)),))
+                    flat = np.ctypeslib.as_array(
+                        ctypes.cast(item.data, ctypes.POINTER(ctypes.c_double)), (int(np.prod(shape)),)
+                    )
                     result[call][event] = flat.reshape(shape)
     finally:
         loaded.free_trace_storage()

@@ -9,7 +9,21 @@ from typing import Any
 from qap.backend import stack
 from qap.errors import InputError
 
-RESERVED = {"input", "model", "int", "float", "double", "char", "bool", "auto", "class", "const", "default", "static", "void"}
+RESERVED = {
+    "input",
+    "model",
+    "int",
+    "float",
+    "double",
+    "char",
+    "bool",
+    "auto",
+    "class",
+    "const",
+    "default",
+    "static",
+    "void",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +114,9 @@ def flatten(model: Any) -> Graph:
                 names[id(outer)] = names[id(inner)]
             return
         if len(outputs) != 1:
-            raise InputError(f"{layer.name}: expected a layer with one output, {type(layer).__name__} has {len(outputs)}")
+            raise InputError(
+                f"{layer.name}: expected a layer with one output, {type(layer).__name__} has {len(outputs)}"
+            )
         names[id(outputs[0])] = add(layer, prefix, tuple(names[id(tensor)] for tensor in inputs), outputs[0])
 
     def add(layer: Any, prefix: str, inputs: tuple[str, ...], output: Any) -> str:

@@ -55,6 +55,7 @@ class Lowered:
         Quantized constants.
     float_bits : mapping of call name → mantissa bits that exact float arithmetic needs there
     bounds : mapping of call name → reason why it is only approximate (tables)
+    moving : lowered layers that only move values, which hls4ml may leave out
     """
 
     model: Any
@@ -67,6 +68,7 @@ class Lowered:
     weights: Mapping[tuple[Any, str], Grid]
     float_bits: Mapping[str, int]
     bounds: Mapping[str, str] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
 
     @property
     def reference(self) -> str:
@@ -81,7 +83,8 @@ class Lowered:
         worst = self.float_bits.get(layer, 0)
         if worst > FLOAT64_BITS:
             raise InputError(
-                f"{self.layers.get(layer, layer)}: its sums need {worst} bits, more than the {FLOAT64_BITS} that float64 "
+                f"{self.layers.get(layer, layer)}: its sums need {worst} bits, more than the {FLOAT64_BITS} that "
+                "float64 "
                 "holds, so no QKeras result is exact: use fewer weight, bias or activation bits"
             )
         return "float32" if worst <= FLOAT32_BITS else "float64"
@@ -98,6 +101,7 @@ class Lowering:
         self.weights: dict[tuple[Any, str], Grid] = {}
         self.float_bits: dict[str, int] = {}
         self.bounds: dict[str, str] = {}
+        self.moving: set[str] = set()
         self._taken: set[str] = set()
 
     def name(self, wanted: str) -> str:
@@ -118,7 +122,8 @@ class Lowering:
         result: str | None = None,
         weights: Sequence[np.ndarray] = (),
         options: Mapping[str, Any] | None = None,
-        **types: str,
+        moves: bool = False,
+        types: Mapping[str, str] | None = None,
     ) -> Tensor:
         """Add a plain layer.
 
@@ -137,17 +142,20 @@ class Lowering:
             The layer's weights, in its own order.
         options : mapping, optional
             Further keys of hls4ml's configuration of this layer.
-        **types : str
+        moves : bool
+            The layer only moves values, so that hls4ml may leave it out.
+        types : mapping, optional
             Other types, for example ``weight``, ``bias``, ``accum``.
         """
         name = self.name(wanted)
         layer = make(name)
-        single = isinstance(sources, Tensor)
-        output = layer(sources.keras if single else [source.keras for source in sources])
+        output = layer(sources.keras if isinstance(sources, Tensor) else [source.keras for source in sources])
         if weights:
             layer.set_weights([np.asarray(weight, np.float64) for weight in weights])
         result = result or values.type
-        self.types[name] = {"result": result, **types}
+        self.types[name] = {"result": result, **(types or {})}
+        if moves:
+            self.moving.add(name)
         self.options[name] = dict(options or {})
         return Tensor(output, values, result, name)
 
@@ -161,12 +169,15 @@ class Lowering:
     ) -> Tensor:
         """Multiply and add constants per channel (a batch normalization with zero mean and unit variance)."""
         layers = stack().keras.layers
-        factor, offset = np.ldexp(scale.values.astype(np.float64), scale.lsb), np.ldexp(shift.values.astype(np.float64), shift.lsb)
+        factor, offset = (
+            np.ldexp(scale.values.astype(np.float64), scale.lsb),
+            np.ldexp(shift.values.astype(np.float64), shift.lsb),
+        )
         return self.emit(
             lambda name: layers.BatchNormalization(name=name, epsilon=EPSILON),
             wanted, source, values, result=result,
             weights=[factor, offset, np.zeros_like(factor), np.full_like(factor, 1 - EPSILON)],
-            scale=scale.type, bias=shift.type,
+            types={"scale": scale.type, "bias": shift.type},
         )  # fmt: skip
 
     def exact(self, call: Call, source: Tensor) -> Values:
@@ -178,8 +189,10 @@ class Lowering:
         """
         if source.values.divisor != 1:
             raise InputError(
-                f"{call.layer.name}: its input is an average over {source.values.divisor}·2^n positions, which no fixed-point "
-                "number holds exactly: put a quantizer such as QActivation('quantized_bits(8,2,alpha=1)') before it, or "
+                f"{call.layer.name}: its input is an average over {source.values.divisor}·2^n positions, which no "
+                "fixed-point "
+                "number holds exactly: put a quantizer such as QActivation('quantized_bits(8,2,alpha=1)') before it, "
+                "or "
                 "average over a power of two"
             )
         return source.values
@@ -189,6 +202,32 @@ Rule = Callable[[Call, Lowering, tuple[Tensor, ...]], Tensor]
 """(call, lowering, input tensors) → the tensor that holds the call's output. A rule refuses with InputError."""
 
 _RULES: dict[str, Rule] = {}
+
+REFUSED = {
+    (
+        "QLSTM",
+        "LSTM",
+    ): "hls4ml takes tanh and sigmoid of its gates from tables, and refuses their hard forms, so that the "
+    "state drifts from step to step; use QConv1D or a DeepSets model",
+    (
+        "QGRU",
+        "GRU",
+        "QSimpleRNN",
+        "SimpleRNN",
+    ): "QKeras 0.9 does not run it with quantized states on Keras 2.21, and tables "
+    "make its state drift; use QConv1D or a DeepSets model",
+    (
+        "QConv2DTranspose",
+        "Conv2DTranspose",
+        "Conv1DTranspose",
+    ): "hls4ml has no transposed convolution for Vitis and Vivado; use UpSampling2D and QConv2D",
+    (
+        "Lambda",
+        "TFOpLambda",
+        "SlicingOpLambda",
+    ): "it holds Python code, which has no firmware; use a Keras layer such as Add",
+}
+"""Layers with no exact conversion, and why."""
 
 
 def rule(*classes: str) -> Callable[[Rule], Rule]:
@@ -234,7 +273,7 @@ def lower(
         A layer that cannot be converted exactly: which, what, why, and what to do.
     """
     graph = flatten(model)
-    precisions = _input_precisions(graph.inputs, inputs)
+    precisions = input_precisions(graph.inputs, inputs)
     with float64():
         lowering = Lowering(io_type, strategy, accept)
         for call in graph.calls:
@@ -243,10 +282,7 @@ def lower(
                 continue
             function = _RULES.get(type(call.layer).__name__)
             if function is None:
-                raise InputError(
-                    f"{call.layer.name}: no conversion for {type(call.layer).__name__}{suggestion(type(call.layer).__name__, _RULES)}; "
-                    "write a rule with qap.firmware.rule"
-                )
+                raise InputError(f"{call.layer.name}: {_no_rule(type(call.layer).__name__)}")
             sources = tuple(lowering.tensors[name] for name in call.inputs)
             lowering.tensors[call.name] = function(call, lowering, sources)
         outputs = tuple(_output(lowering, call_name) for call_name in graph.outputs)
@@ -257,10 +293,27 @@ def lower(
         lowering.tensors,
         {call.name: call.layer.name for call in graph.calls},
         ends, outputs, lowering.weights, lowering.float_bits, lowering.bounds,
+        frozenset(lowering.moving),
     )  # fmt: skip
 
 
-def _input_precisions(names: Sequence[str], inputs: Precision | Mapping[str, Precision]) -> dict[str, Precision]:
+def _no_rule(kind: str) -> str:
+    for names, reason in REFUSED.items():
+        if kind in names:
+            return f"{kind} is not converted: {reason}"
+    near = suggestion(kind, _RULES)
+    near = near if "did you mean" in near else ""
+    return f"no conversion for the layer {kind}{near}: use one of qap.firmware.supported(), or add a qap.firmware.rule"
+
+
+def input_precisions(names: Sequence[str], inputs: Precision | Mapping[str, Precision]) -> dict[str, Precision]:
+    """Return the precision of each input by name.
+
+    Raises
+    ------
+    InputError
+        Unknown or missing names.
+    """
     if isinstance(inputs, Precision):
         return dict.fromkeys(names, inputs)
     for name in inputs:
@@ -268,7 +321,9 @@ def _input_precisions(names: Sequence[str], inputs: Precision | Mapping[str, Pre
             raise InputError(f"inputs: the model has no input {name!r}{suggestion(name, names)}")
     for name in names:
         if name not in inputs:
-            raise InputError(f"inputs: expected a precision for the input {name!r}, received {', '.join(inputs) or 'none'}")
+            raise InputError(
+                f"inputs: expected a precision for the input {name!r}, received {', '.join(inputs) or 'none'}"
+            )
     return dict(inputs)
 
 
@@ -285,7 +340,8 @@ def _output(lowering: Lowering, name: str) -> Tensor:
     tensor = lowering.tensors[name]
     if tensor.values.divisor != 1:
         raise InputError(
-            f"{name}: the model ends with an average that no fixed-point number holds exactly: put a QActivation with a "
+            f"{name}: the model ends with an average that no fixed-point number holds exactly: put a QActivation with "
+            "a "
             "quantizer after it"
         )
     return tensor

@@ -88,9 +88,12 @@ def quantizes_inputs(model: Any, project: Project) -> bool:
         for call in graph.calls:
             if name not in call.inputs:
                 continue
-            quantizer = getattr(call.layer, "quantizer", None)
+            quantizer: Any = getattr(call.layer, "quantizer", None)
             kind = "quantized_bits" if precision.signed else "quantized_relu"
-            if class_name(quantizer) != kind or (quantizer.bits, quantizer.integer) != (precision.bits, precision.integer):
+            if class_name(quantizer) != kind or (quantizer.bits, quantizer.integer) != (
+                precision.bits,
+                precision.integer,
+            ):
                 return False
             if getattr(quantizer, "symmetric", False) or getattr(quantizer, "negative_slope", 0):
                 return False
@@ -111,8 +114,10 @@ def check_inputs(model: Any, project: Project, arrays: Sequence[np.ndarray], qua
             event = int(np.argmax(different))
             element = int(np.argmax(array[event] != exact[event]))
             raise InputError(
-                f"{port.name}: {float(array[event, element])} in event {event} is not a value of {port.precision}: quantize the "
-                "inputs (Precision.quantize), or build the input quantizer into the model (qap.firmware.with_input_quantizer)"
+                f"{port.name}: {float(array[event, element])} in event {event} is not a value of {port.precision}: "
+                "quantize the "
+                "inputs (Precision.quantize), or build the input quantizer into the model "
+                "(qap.firmware.with_input_quantizer)"
             )
 
 

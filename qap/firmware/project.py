@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -81,7 +80,7 @@ class Project:
         del values["directory"]
         temporary = self.directory / f".{FILE}"
         temporary.write_text(json.dumps(values, indent=1))
-        os.replace(temporary, self.directory / FILE)
+        temporary.replace(self.directory / FILE)
 
     @classmethod
     def load(cls, directory: Path) -> Project:
@@ -129,11 +128,16 @@ class Project:
         arrays = []
         for port, part in zip(self.inputs, parts, strict=True):
             array = np.asarray(part, np.float64)
-            if array.shape[1:] != port.shape or not len(array):
-                raise InputError(f"{port.name}: expected an array (events, {', '.join(map(str, port.shape))}), received {array.shape}")
+            if array.shape[1:] not in (port.shape, (port.size,)) or not len(array):
+                raise InputError(
+                    f"{port.name}: expected an array (events, {', '.join(map(str, port.shape))}), received "
+                    f"{array.shape}"
+                )
             if not np.isfinite(array).all():
                 event = int(np.nonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0][0])
-                raise InputError(f"{port.name}: NaN or infinity in event {event}: firmware inputs are numbers; clean the data")
+                raise InputError(
+                    f"{port.name}: NaN or infinity in event {event}: firmware inputs are numbers; clean the data"
+                )
             arrays.append(np.ascontiguousarray(array.reshape(len(array), -1)))
         if len({len(array) for array in arrays}) != 1:
             raise InputError(f"inputs: expected as many events in each, received {[len(array) for array in arrays]}")

@@ -62,6 +62,8 @@ class Cast:
     def float_bits(self, source: Values) -> int:
         """Return the mantissa bits that QKeras's straight-through form ``x + (q - x)`` needs for exact results."""
         lsb = min(self.lsb, source.lsb)
+        if source.divisor != 1:  # a rounded quotient must stay on its side of every rounding boundary
+            lsb = min(self.lsb - 1, source.lsb) - source.divisor.bit_length() - 1
         out = self.values(source)
         largest = (max(map(abs, source.low.tolist() + source.high.tolist())) << (source.lsb - lsb)) // source.divisor
         return (largest + (max(map(abs, out.low.tolist() + out.high.tolist())) << (out.lsb - lsb))).bit_length()
@@ -130,19 +132,23 @@ def check_scale(layer: str, what: str, quantizer: Any) -> None:
         exact = alpha is None or bool(np.all(np.frexp(np.asarray(alpha, np.float64))[0] == 0.5))
     if not exact:
         raise InputError(
-            f"{layer}: {what}: {class_name(quantizer)} with alpha={alpha!r} scales by numbers that are no powers of two, "
+            f"{layer}: {what}: {class_name(quantizer)} with alpha={alpha!r} scales by numbers that are no powers of "
+            "two, "
             "which fixed point does not hold exactly: set alpha=1 or 'auto_po2'"
         )
     noise = getattr(quantizer, "qnoise_factor", 1.0)
     if float(noise) != 1.0:
-        raise InputError(f"{layer}: {what}: qnoise_factor is {float(noise)}, part of the float value stays: set it to 1")
+        raise InputError(
+            f"{layer}: {what}: qnoise_factor is {float(noise)}, part of the float value stays: set it to 1"
+        )
 
 
 def _unquantized(layer: str, what: str, latent: np.ndarray) -> Grid:
     grid = Grid.of(latent)
     if grid.bits > MAX_UNQUANTIZED_BITS:
         raise InputError(
-            f"{layer}: {what}: no quantizer, and the float values need {grid.bits} bits: give it a {what}_quantizer, or "
+            f"{layer}: {what}: no quantizer, and the float values need {grid.bits} bits: give it a {what}_quantizer, "
+            "or "
             "put its constants on a grid with qap.firmware.prepare(model)"
         )
     return grid

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from qap.backend import custom_objects, float64, stack
+from qap.backend import float64, stack
 from qap.firmware.graph import flatten
 from qap.firmware.lowering import Lowered
 from qap.firmware.quantizers import class_name
+from qap.firmware.rebuild import rebuild
 
 BATCH = 4096
 WEIGHT_QUANTIZERS = ("kernel_quantizer", "bias_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+FOLDED = {"QConv2DBatchnorm": "QConv2D", "QDepthwiseConv2DBatchnorm": "QDepthwiseConv2D"}
+"""Layers with a batch normalization folded in, and the layer that takes their folded weights."""
+PLAIN = {"QConv2D": {"filters": 1, "kernel_size": 1}, "QDepthwiseConv2D": {"kernel_size": 1}}
 
 
 def relu64(quantizer: Any) -> Callable[[Any], Any]:
@@ -34,18 +37,22 @@ def relu64(quantizer: Any) -> Callable[[Any], Any]:
 
 
 def _double(value: Any) -> Any:
-    """Rewrite a layer configuration for float64: types, quantized_relu, weight quantizers left out."""
+    """Say a part of a configuration for float64: types, quantized_relu, weights that are quantized already."""
+    qkeras = stack().qkeras
     if isinstance(value, dict):
         if value.get("class_name") == "quantized_relu":
-            return relu64(stack().qkeras.quantized_relu(**value["config"]))
-        return {
-            key: "float64" if key == "dtype" and item == "float32" else None if key in WEIGHT_QUANTIZERS else _double(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return type(value)(_double(item) for item in value)
+            return relu64(qkeras.quantized_relu(**value["config"]))
+        plain = FOLDED.get(value.get("class_name", ""))
+        if plain is not None:
+            known = getattr(qkeras, plain)(**PLAIN[plain]).get_config()
+            config = {key: item for key, item in value["config"].items() if key in known}
+            value = {**value, "class_name": plain, "config": {**config, "use_bias": True}}
+        if value.get("class_name") == "BatchNormalization":
+            value = {**value, "config": {**value["config"], "fused": False}}
+        changes = {key: None for key in WEIGHT_QUANTIZERS if key in value}
+        return {**value, **changes, **({"dtype": "float64"} if value.get("dtype") == "float32" else {})}
     if isinstance(value, str) and value.startswith("quantized_relu("):
-        return relu64(stack().qkeras.get_quantizer(value))
+        return relu64(qkeras.get_quantizer(value))
     if class_name(value) == "quantized_relu" and hasattr(value, "bits"):
         return relu64(value)
     return value
@@ -65,17 +72,16 @@ def double(model: Any, lowered: Lowered) -> Any:
     keras.Model
         Call it under `qap.backend.float64` only.
     """
-    scope = stack().keras.utils.custom_object_scope(custom_objects())
-    with float64(), scope, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # QKeras passes its quantizers where Keras expects constraints
-        rebuilt = type(model).from_config(_double(model.get_config()))
-        for old, new in zip(model._flatten_layers(), rebuilt._flatten_layers(), strict=True):
-            grids = {what: grid for (layer, what), grid in lowered.weights.items() if layer is old}
-            if grids:
-                new.set_weights([np.ldexp(grid.values.astype(np.float64), grid.lsb) for grid in grids.values()])
-            elif not list(old._flatten_layers(include_self=False)):
-                new.set_weights([np.asarray(weight, np.float64) for weight in old.get_weights()])
-    return rebuilt
+
+    def weights(old: Any, new: Any) -> list[np.ndarray]:
+        inner = old.layer if hasattr(old, "layer") else old
+        grids = [grid for (layer, _), grid in lowered.weights.items() if layer is inner]
+        if grids:
+            return [np.ldexp(grid.values.astype(np.float64), grid.lsb) for grid in grids]
+        return [np.asarray(weight, np.float64) for weight in old.get_weights()]
+
+    with float64():
+        return rebuild(model, _double, weights)
 
 
 class Reference:
@@ -102,7 +108,7 @@ class Reference:
         ]
 
     def outputs(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the model's outputs, float64 arrays (events, …), for inputs (events, elements) in the model's order."""
+        """Return the outputs, float64 arrays (events, …), for inputs (events, elements) in the model's order."""
         parts: list[list[np.ndarray]] = []
         with self._scope():
             for start in range(0, len(arrays[0]), BATCH):

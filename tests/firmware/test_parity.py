@@ -15,6 +15,7 @@ from qap.errors import InputError, QapError
 from qap.firmware import build, compare, convert, simulate
 from qap.firmware.parity import Comparison
 from qap.firmware.project import Project
+
 from .helpers import P, grid, mlp
 
 Prove = Callable[..., tuple[Project, Comparison]]
@@ -22,8 +23,20 @@ Prove = Callable[..., tuple[Project, Comparison]]
 PLANS = {
     "8 bits": ("quantized_bits(8,0)", "quantized_bits(8,0)", "quantized_relu(8,3)", None, 0.0),
     "2 bits": ("quantized_bits(2,0)", "quantized_bits(4,0)", "quantized_relu(2,0)", None, 0.5),
-    "3 bits, integer 1": ("quantized_bits(3,1)", "quantized_bits(6,2)", "quantized_relu(4,2)", "quantized_bits(8,4)", 0.3),
-    "6 bits, integer 3": ("quantized_bits(6,3)", "quantized_bits(6,3)", "quantized_relu(6,6)", "quantized_bits(10,2)", 0.8),
+    "3 bits, integer 1": (
+        "quantized_bits(3,1)",
+        "quantized_bits(6,2)",
+        "quantized_relu(4,2)",
+        "quantized_bits(8,4)",
+        0.3,
+    ),
+    "6 bits, integer 3": (
+        "quantized_bits(6,3)",
+        "quantized_bits(6,3)",
+        "quantized_relu(6,6)",
+        "quantized_bits(10,2)",
+        0.8,
+    ),
     "ternary": ("ternary()", "quantized_bits(6,0)", "quantized_relu(3,2)", "quantized_bits(6,3)", 0.0),
     "binary": ("binary()", "quantized_bits(5,1)", "quantized_relu(5,3)", None, 0.0),
     "all pruned": ("quantized_bits(4,0)", "quantized_bits(4,0)", "quantized_relu(4,0)", None, 1.0),
@@ -34,7 +47,7 @@ PLANS = {
 @pytest.mark.parametrize("backend", ["Vitis", "Vivado"])
 def test_plans_are_exact_everywhere_on_the_grid(name: str, backend: str, proven: Prove) -> None:
     weight, bias, activation, output, sparsity = PLANS[name]
-    plan = {layer: (weight, bias, activation) for layer in ("fc1", "fc2")} | {"output": (weight, bias, output)}
+    plan = dict.fromkeys(("fc1", "fc2"), (weight, bias, activation)) | {"output": (weight, bias, output)}
     model = mlp(plan, 12, [8, 6, 3], seed=len(name), sparsity=sparsity)
     x = grid("quantized_bits(8,2)", (12,), 2000)
     _, comparison = proven(model, "quantized_bits(8,2)", x, Backend=backend)
@@ -46,7 +59,9 @@ def _wide(output: bool) -> Any:
     hidden = ("quantized_bits(9,1)", "quantized_bits(23,15)", "quantized_relu(16,15)")
     last = ("quantized_bits(9,1)", "quantized_bits(23,15)", "quantized_bits(32,15)")
     kernel = ("quantized_bits(32,15)", "quantized_bits(23,15)", None)
-    model = mlp({"fc1": hidden, "fc2": hidden, "fc3": hidden, "output": last if output else kernel}, 30, [20, 10, 10, 4])
+    model = mlp(
+        {"fc1": hidden, "fc2": hidden, "fc3": hidden, "output": last if output else kernel}, 30, [20, 10, 10, 4]
+    )
     rng = np.random.default_rng(3)
     for layer in model.layers:
         if layer.get_weights():
@@ -77,7 +92,7 @@ def test_off_grid_and_nan_inputs_are_refused(proven: Prove) -> None:
     model = mlp({"fc1": layer, "output": (*layer[:2], None)}, 3, [4, 2])
     x = grid("quantized_bits(6,2)", (3,), 10)
     project, _ = proven(model, "quantized_bits(6,2)", x)
-    with pytest.raises(InputError, match="0.3 in event 4 is not a value of"):
+    with pytest.raises(InputError, match=r"0\.3 in event 4 is not a value of"):
         compare(model, project, np.where(np.arange(10)[:, None] == 4, 0.3, x))
     with pytest.raises(InputError, match="NaN or infinity in event 7"):
         compare(model, project, np.where(np.arange(10)[:, None] == 7, np.nan, x))

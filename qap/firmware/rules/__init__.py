@@ -1,5 +1,5 @@
 """Conversion rules, one module per layer family; importing this package registers them."""
 
-from qap.firmware.rules import activations, dense
+from qap.firmware.rules import activations, convolution, dense, merge, normalisation, pooling, shape
 
-__all__ = ["activations", "dense"]
+__all__ = ["activations", "convolution", "dense", "merge", "normalisation", "pooling", "shape"]

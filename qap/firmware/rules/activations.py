@@ -30,7 +30,9 @@ def activation(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> T
     layer = call.layer
     kind = type(layer).__name__
     if kind == "ReLU" and (layer.max_value is not None or float(layer.negative_slope) or float(layer.threshold)):
-        raise InputError(f"{layer.name}: ReLU with max_value, negative_slope or threshold: use QActivation('quantized_relu(…)')")
+        raise InputError(
+            f"{layer.name}: ReLU with max_value, negative_slope or threshold: use QActivation('quantized_relu(…)')"
+        )
     function = layer.activation if kind == "Activation" else kind.lower()
     return apply(call, lowering, sources[0], function, call.name)
 
@@ -55,7 +57,8 @@ def apply(call: Call, lowering: Lowering, source: Tensor, function: Any, wanted:
     if callable(function) and hasattr(function, "bits"):
         return quantize(call, lowering, source, function, wanted)
     raise InputError(
-        f"{call.layer.name}: the activation {name or type(function).__name__!r} has no exact conversion: use relu, or a QKeras "
+        f"{call.layer.name}: the activation {name or type(function).__name__!r} has no exact conversion: use relu, or "
+        "a QKeras "
         "quantizer such as quantized_relu(6,2)"
     )
 
@@ -72,7 +75,8 @@ def quantize(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wan
     check_scale(call.layer.name, "activation", quantizer)
     if isinstance(getattr(quantizer, "alpha", None), str):
         raise InputError(
-            f"{call.layer.name}: alpha={quantizer.alpha!r} in an activation scales by the data of the batch: set alpha=1"
+            f"{call.layer.name}: alpha={quantizer.alpha!r} in an activation scales by the data of the batch: set "
+            "alpha=1"
         )
     if getattr(quantizer, "alpha", None) not in (None, 1, 1.0):
         raise InputError(f"{call.layer.name}: an activation with alpha={quantizer.alpha} is not converted: set alpha=1")
@@ -81,8 +85,29 @@ def quantize(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wan
 
 def cast(call: Call, lowering: Lowering, source: Tensor, target: Cast, wanted: str) -> Tensor:
     """Round half to even and saturate, where the values do not have the type already."""
+    _check_margin(call, source, target)
     lowering.need(call.name, target.float_bits(source.values))
+    if source.type == target.type:
+        return source
     return lowering.cast(wanted, source, target.values(source.values), target.type)
+
+
+def _check_margin(call: Call, source: Tensor, target: Cast) -> None:
+    """Refuse to round a quotient to more bits than its own guard bits cover.
+
+    Raises
+    ------
+    InputError
+    """
+    if source.values.divisor == 1:
+        return
+    width, integer = (int(part) for part in source.type.split("<")[1].rstrip(">").split(",")[:2])
+    if integer - width > min(source.values.lsb, target.lsb - 1) - source.values.divisor.bit_length() - 1:
+        raise InputError(
+            f"{call.layer.name}: rounds an average over {source.values.divisor}·2^n positions to a step of "
+            f"2**{target.lsb}, finer "
+            "than the average is computed: use fewer fractional bits"
+        )
 
 
 def _relu(call: Call, lowering: Lowering, source: Tensor, wanted: str, target: Cast | None = None) -> Tensor:
@@ -92,6 +117,7 @@ def _relu(call: Call, lowering: Lowering, source: Tensor, wanted: str, target: C
         zero = integers(np.zeros(before.channels))
         values, result = Values(before.lsb, np.maximum(before.low, zero), np.maximum(before.high, zero)), None
     else:
+        _check_margin(call, source, target)
         lowering.need(call.name, target.float_bits(source.values))
         values, result = target.values(source.values), target.type
     return lowering.emit(lambda name: layers.Activation("relu", name=name), wanted, source, values, result=result)
@@ -109,7 +135,9 @@ def _quantized_relu(call: Call, lowering: Lowering, source: Tensor, quantizer: A
     if quantizer.use_sigmoid:
         raise InputError(f"{call.layer.name}: quantized_relu with use_sigmoid is not converted: set use_sigmoid=0")
     if quantizer.relu_upper_bound is not None and not quantizer.is_quantized_clip:
-        raise InputError(f"{call.layer.name}: quantized_relu with relu_upper_bound is not converted: use the bits for the bound")
+        raise InputError(
+            f"{call.layer.name}: quantized_relu with relu_upper_bound is not converted: use the bits for the bound"
+        )
     if quantizer.negative_slope:
         return _leaky(call, lowering, source, quantizer, wanted)
     return _relu(call, lowering, source, wanted, Cast(int(quantizer.bits), int(quantizer.integer), signed=False))
@@ -136,7 +164,7 @@ def _leaky(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wante
     layers = stack().keras.layers
     return lowering.emit(
         lambda name: layers.LeakyReLU(alpha=2.0**slope, name=name), wanted, source, values,
-        result=target.type, param=f"ufixed<1,{slope + 1}>",
+        result=target.type, types={"param": f"ufixed<1,{slope + 1}>"},
     )  # fmt: skip
 
 
@@ -152,7 +180,9 @@ def _hard_sigmoid(call: Call, lowering: Lowering, source: Tensor, quantizer: Any
     if quantizer.use_real_sigmoid:
         return table(call, lowering, source, "sigmoid", wanted, target)
     if quantizer.symmetric:
-        raise InputError(f"{call.layer.name}: quantized_sigmoid with symmetric=True is not converted: set symmetric=False")
+        raise InputError(
+            f"{call.layer.name}: quantized_sigmoid with symmetric=True is not converted: set symmetric=False"
+        )
     before = lowering.exact(call, source)
     lsb = min(before.lsb - 1, -1)
     half = 1 << (-1 - lsb)
@@ -192,7 +222,12 @@ def _ternary(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wan
     ones = np.ones(before.channels)
     minus = integers(np.full(before.channels, -1))
     return lowering.scale_shift(
-        wanted, source, Grid.of(float(c) * ones), Grid.of(0 * ones), Values(0, minus, -minus), "fixed<2,2,RND_CONV,SAT_SYM>"
+        wanted,
+        source,
+        Grid.of(float(c) * ones),
+        Grid.of(0 * ones),
+        Values(0, minus, -minus),
+        "fixed<2,2,RND_CONV,SAT_SYM>",
     )
 
 
@@ -201,7 +236,8 @@ def table(
 ) -> Tensor:
     """A function that hls4ml takes from a table: approximate, converted only when accepted by name."""
     raise InputError(
-        f"{call.layer.name}: {function} is a table in the firmware and never exact: end the model at the logits, or use a "
+        f"{call.layer.name}: {function} is a table in the firmware and never exact: end the model at the logits, or "
+        "use a "
         f"hard quantized_{function if function != 'softmax' else 'sigmoid'}"
     )
 

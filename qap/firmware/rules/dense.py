@@ -39,7 +39,8 @@ def time_distributed(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]
     inner = call.layer.layer
     if type(inner).__name__ not in ("QDense", "Dense"):
         raise InputError(
-            f"{call.layer.name}: TimeDistributed holds {type(inner).__name__}, only Dense and QDense are converted: use the "
+            f"{call.layer.name}: TimeDistributed holds {type(inner).__name__}, only Dense and QDense are converted: "
+            "use the "
             "layer's own 1D or 2D form"
         )
     return _dense(call, lowering, sources[0], inner)
@@ -67,5 +68,5 @@ def _dense(call: Call, lowering: Lowering, source: Tensor, layer: Any) -> Tensor
     types = {"weight": kernel.type, "accum": values.type}
     if bias is not None:
         types["bias"] = bias.type
-    tensor = lowering.emit(make, call.name, source, values, weights=arrays, **types)
+    tensor = lowering.emit(make, call.name, source, values, weights=arrays, types=types)
     return layer_activation(call, lowering, tensor, layer)
