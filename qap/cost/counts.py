@@ -108,7 +108,7 @@ def count_layer(
 def _figures(values: Mapping[str, float]) -> dict[str, Figure]:
     """Name the figures and add the two sparsities."""
     ratios = {
-        "sparsity": 1 - values["nonzero_weights"] / values["weights"],
+        "sparsity": values["multiplications_zero"] / values["weights"],
         "sparsity_mask": values["masked_weights"] / values["weights"],
     }
     units = {"accumulator_bits": "bit", "weight_memory_bits": "bit"}
