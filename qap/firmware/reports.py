@@ -10,6 +10,7 @@ of a single event) is left out; what no sound report holds is an InputError.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from qap.candidate import Cost, Figure
@@ -119,4 +120,18 @@ def read_reports(directory: Path) -> dict[str, Cost]:
                 figures |= reader(_read(file), stage, str(file), top=top, part=part).figures
         if figures:
             costs[stage] = Cost(figures)
+    _check_clock(directory, settings["clock_period"], costs)
     return costs
+
+
+def _check_clock(directory: Path, period: str, costs: Mapping[str, Cost]) -> None:
+    """Refuse reports of a run with another clock than the project has now; csynth prints two decimals of it."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", period):
+        return
+    for stage, cost in costs.items():
+        target = cost.figures.get("clock_target_ns")
+        if target is not None and abs(target.value - float(period)) > 0.0051:
+            raise InputError(
+                f"{directory}: the reports of {stage} are for a clock of {target.value:g} ns, project.tcl has {period} "
+                f"ns: run {stage} again"
+            )

@@ -109,7 +109,7 @@ def parse_utilization(
     if counts["tile"] != counts["RAMB36"] + counts["RAMB18"] / 2:
         raise report.error(f"Block RAM Tile: {counts['tile']:g} is not {counts['RAMB36']:g} + {counts['RAMB18']:g}/2")
     counts["BRAM_18K"] = 2 * counts["tile"]
-    return Cost({name: Figure(counts[name], source) for name in RESOURCES if name in counts})
+    return Cost({name: Figure(int(counts[name]), source) for name in RESOURCES if name in counts})
 
 
 def parse_timing(

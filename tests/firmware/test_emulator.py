@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qap.backend import stack
 from qap.config.schema import Firmware
 from qap.errors import InputError, QapError
 from qap.firmware import Project, convert
@@ -215,6 +216,26 @@ def test_vectors_and_record(first):
         raw = np.array([[int(word, 16) for word in line.split()] for line in lines], float)
         raw = np.where(raw >= 2 ** (width - 1), raw - 2**width, raw)
         assert (raw * 2.0 ** (integer - width) == values).all()
+
+
+def test_several_inputs_and_outputs_stand_one_after_the_other(tmp_path):
+    libraries = stack()
+    layers, quantized = libraries.keras.layers, libraries.qkeras
+    options = {"kernel_quantizer": "quantized_bits(6,0,alpha=1)", "bias_quantizer": "quantized_bits(6,0,alpha=1)"}
+    jets, met = layers.Input((3,), name="jets"), layers.Input((2,), name="met")
+    joined = layers.Concatenate(name="joined")([jets, met])
+    ends = [quantized.QDense(units, name=name, **options)(joined) for name, units in (("classes", 2), ("energy", 1))]
+    model = libraries.keras.Model([jets, met], ends)
+    types = {"jets": Precision.parse("quantized_bits(9,3)"), "met": Precision.parse("quantized_relu(8,4)")}
+    project = convert(model, types, tmp_path / "project")
+    x = {name: grid(str(precision), (size,), 60) for (name, precision), size in zip(types.items(), (3, 2), strict=True)}
+    y = [np.asarray(part, np.float64) for part in model.predict([x["jets"], x["met"]], verbose=0)]
+    folder = make_emulator(project, tmp_path / "emulator", "v1", x, y, name="two")
+    flat = np.concatenate([x["jets"], x["met"]], axis=1)
+    assert (Emulator(folder)(flat) == np.concatenate(y, axis=1)).all()
+    assert (np.loadtxt(folder / "vectors" / "inputs.txt") == flat).all()
+    words = (folder / "vectors" / "input_1.mem").read_text().split()
+    assert [int(word, 16) / 16 for word in words] == x["met"].ravel().tolist()
 
 
 def test_memory_images_are_twos_complement():

@@ -224,6 +224,16 @@ def test_reports_of_two_runs_are_refused(project):
         reports.read_reports(project)
 
 
+@pytest.mark.parametrize("stage", ["csynth", "vsynth"])
+def test_reports_of_another_clock_are_refused(project, stage):
+    if stage == "vsynth":
+        shutil.rmtree(project / "tagger_prj")
+    file = project / "project.tcl"
+    file.write_text(file.read_text().replace("set clock_period 5", "set clock_period 4"))
+    with pytest.raises(InputError, match=rf"reports of {stage} are for a clock of 5 ns, project\.tcl has 4 ns"):
+        reports.read_reports(project)
+
+
 def test_a_file_that_is_no_text_is_refused(project):
     (project / "vivado_synth.rpt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"vivado_synth\.rpt: expected a text file"):
@@ -295,6 +305,29 @@ def test_one_changed_character_never_changes_a_checked_figure(case, data):
                 continue
             tolerance = 0.002 if name.startswith("clock") else 0  # the frequency has three digits
             assert found[name] == pytest.approx(whole[name], abs=tolerance), (name, place)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(VERSIONS), st.sampled_from(["xml", "rpt"]), st.data())
+def test_the_two_csynth_reports_guard_each_other(tmp_path_factory, version, kind, data):
+    folder = tmp_path_factory.getbasetemp() / "guard" / version
+    if not folder.is_dir():
+        shutil.copytree(FOLDER / version, folder)
+    whole = values(reports.read_reports(FOLDER / version)["csynth"])
+    name = PARSERS[kind][0]
+    text = read(version, name)
+    digits = [match.start() for match in re.finditer("[0-9]", text)]
+    place = data.draw(st.sampled_from(digits))
+    (folder / name).write_text(text[:place] + data.draw(st.sampled_from("0123456789")) + text[place + 1 :])
+    try:
+        found = values(reports.read_reports(folder)["csynth"])
+    except InputError:
+        return
+    finally:
+        (folder / name).write_text(text)
+    assert found.keys() == whole.keys()
+    for figure, value in found.items():
+        assert value == pytest.approx(whole[figure], abs=0.011 if figure.startswith("clock") else 0), (figure, place)
 
 
 @settings(max_examples=300, deadline=None)
