@@ -8,7 +8,7 @@ Intell. 4 (2021) 676564, arXiv:2102.11289.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qap.candidate import Candidate
@@ -50,25 +50,37 @@ def candidate_seed(study_seed: int, candidate_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{study_seed}/{candidate_id}".encode()).digest()[:4], "big")
 
 
-def schedules(candidate: Candidate, context: Context) -> dict[str, Pruning]:
-    """Return the pruning schedule of each layer that the plan prunes.
+def _pruning(name: str, context: Context) -> Pruning:
+    section = context.prune.layers.get(name, context.prune)
+    steps = context.train.epochs * steps_per_epoch(len(context.data.train), context.train.batch)
+    return Pruning.from_fractions(section.schedule, section.begin, section.end, section.frequency, steps)
+
+
+def check(context: Context, layers: Sequence[str]) -> None:
+    """Refuse a budget or a schedule that cannot be kept, before anything is trained.
+
+    Parameters
+    ----------
+    context : Context
+    layers : sequence of str
+        Every layer that an architecture of the study may have.
 
     Raises
     ------
     InputError
-        ``prune.layers`` names a layer that does not exist, or no step lies between begin and end.
+        ``prune.layers`` names a layer that does not exist, no step lies between begin and end, or a batch is larger than
+        the training split.
     """
-    names = [layer.name for layer in candidate.architecture.layers]
-    steps = context.train.epochs * steps_per_epoch(len(context.data.train), context.train.batch)
     for name in context.prune.layers:
-        if name not in names:
-            raise InputError(f"prune.layers: no layer {name!r}{suggestion(name, names)}")
-    result = {}
-    for name, layer in candidate.plan.items():
-        if layer.sparsity:
-            section = context.prune.layers.get(name, context.prune)
-            result[name] = Pruning.from_fractions(section.schedule, section.begin, section.end, section.frequency, steps)
-    return result
+        if name not in layers:
+            raise InputError(f"prune.layers: no layer {name!r}{suggestion(name, layers)}")
+    for name in layers:
+        _pruning(name, context)
+
+
+def schedules(candidate: Candidate, context: Context) -> dict[str, Pruning]:
+    """Return the pruning schedule of each layer that the plan prunes."""
+    return {name: _pruning(name, context) for name, layer in candidate.plan.items() if layer.sparsity}
 
 
 def job(candidate: Candidate, context: Context) -> Job:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from qap.candidate import Candidate
-from qap.compress.qap import Context, candidate_seed, compress
+from qap.compress.qap import Context, candidate_seed, check, compress
 from qap.config.schema import Study as Config
 from qap.cost.counts import count
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset
 from qap.errors import InputError, QapError
 from qap.metrics.evaluate import evaluate
-from qap.models.architecture import Architecture
+from qap.models.architecture import OUTPUT, Architecture
 from qap.models.builders import build, float_logits, user_builder
 from qap.plan import Plan, Precision
 from qap.search.objectives import check_objectives, front, values
@@ -240,6 +240,7 @@ def run_search(
         config.search.space, config.model, len(data.feature_names), data.outputs, Precision(data.input.bits, data.input.integer)
     )
     context = make_context(config, data, folder)
+    check(context, [*space.hidden, OUTPUT])
     strategy = make_strategy(config.search, space, config.seed, sampler, points)
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
     study.bind_data(digest(data))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qap.candidate import Candidate
-from qap.compress.qap import Context, candidate_seed, compress, schedules
+from qap.compress.qap import Context, candidate_seed, check, compress, schedules
 from qap.config.schema import Prune, Schedule, Train
 from qap.cost.counts import count
 from qap.datasets.dataset import Dataset
@@ -62,7 +62,7 @@ def test_schedules_follow_the_study_file(data: Dataset) -> None:
 
 def test_a_schedule_for_a_layer_that_does_not_exist_is_refused(data: Dataset) -> None:
     with pytest.raises(InputError, match="no layer 'fc9'"):
-        schedules(_candidate((0.5, 0.5, 0.5)), _context(data, layers={"fc9": Schedule()}))
+        check(_context(data, layers={"fc9": Schedule()}), ["fc1", "fc2", "output"])
 
 
 def test_seeds_differ_between_candidates_and_studies() -> None:
