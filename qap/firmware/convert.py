@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import re
 import shutil
 import tempfile
@@ -20,6 +22,14 @@ from qap.firmware.lowering import Lowered, Tensor, lower
 from qap.firmware.project import FILE, Port, Project
 from qap.plan import Precision
 
+TABLE_TYPES = ("table", "exp_table", "inv_table", "inv_inp", "inp_norm", "accum_table", "param")
+STRATEGIES = {
+    "Latency": "latency",
+    "Resource": "resource",
+    "distributed_arithmetic": "distributed_arithmetic",
+    "Unrolled": "resource_unrolled",
+}
+"""Strategies and the names that hls4ml gives them inside; it takes an unknown one for latency."""
 NAME = "qap"
 """Of the top function."""
 
@@ -165,21 +175,24 @@ def _configuration(module: Any, lowered: Lowered, settings: Firmware) -> dict[st
     config = module.utils.config_from_keras_model(
         lowered.model, granularity="name", backend=settings.Backend, default_reuse_factor=default
     )
-    config["Model"].update(Strategy=settings.Strategy)
+    strategy = STRATEGIES[settings.Strategy]
+    config["Model"].update(Strategy="latency")
     owners = {tensor.layer: call for call, tensor in lowered.finals.items()}
     for name, layer in config["LayerName"].items():
         # hls4ml splits the activation argument off a layer, as <name>_linear; it vanishes when its type is the layer's
         own = name if name in lowered.types else name.removesuffix("_linear")
         layer["Precision"] = {**layer.get("Precision", {}), **lowered.types[own]}
+        if own == name:  # hls4ml reads the types of tables and parameters here, not under Precision
+            layer.update({f"{kind}_t": text for kind, text in lowered.types[own].items() if kind in TABLE_TYPES})
         layer.update(lowered.options[own])
-        layer.update(Trace=True, Strategy=settings.Strategy)
+        layer.update(Trace=True, Strategy=strategy if "weight" in lowered.types[own] else "latency")
         if owners.get(own) in factors:
             layer["ReuseFactor"] = factors[owners[own]]
     return config
 
 
 def _write(lowered: Lowered, directory: Path, settings: Firmware) -> None:
-    with hls4ml() as module, warnings.catch_warnings():
+    with hls4ml() as module, warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         config = _configuration(module, lowered, settings)
         try:
@@ -194,6 +207,7 @@ def _write(lowered: Lowered, directory: Path, settings: Firmware) -> None:
                 project_name=NAME,
             )
             check_types(graph, lowered)
+            check_strategy(graph, lowered, settings)
             graph.config.trace_output = True
             graph.write()
         except QapError:
@@ -268,6 +282,37 @@ def check_types(graph: Any, lowered: Lowered) -> None:
             received = _type_of(layer, kind)
             if received is not None and _words(received) != _words(parse(text)):
                 raise QapError(f"{name}: hls4ml gives its {kind} the type {received}, expected {text}")
+
+
+def check_strategy(graph: Any, lowered: Lowered, settings: Firmware) -> None:
+    """Hold hls4ml to the strategy and the reuse factors that were asked for; it replaces what it cannot do.
+
+    Raises
+    ------
+    InputError
+        The layer, and the valid reuse factors where there are any.
+    """
+    default, factors = reuse_factors(settings, lowered)
+    owners = {tensor.layer: call for call, tensor in lowered.finals.items()}
+    for layer in graph.get_layers():
+        received, reuse = layer.get_attr("strategy"), layer.get_attr("reuse_factor")
+        if not layer.weights or received is None or layer.class_name in ("BatchNormalization", "ApplyAlpha"):
+            continue
+        expected = factors.get(owners.get(layer.name, ""), default)
+        name = lowered.layers.get(owners.get(layer.name, ""), layer.name)
+        if reuse is not None and reuse != expected:
+            valid = graph.config.backend.get_valid_reuse_factors(*graph.config.backend.get_layer_mult_size(layer)[:2])
+            raise InputError(
+                f"firmware.ReuseFactor: {name}: {expected} is not valid with Strategy {settings.Strategy}; valid are "
+                f"{', '.join(map(str, valid))}"
+            )
+        if received.lower() != STRATEGIES[settings.Strategy]:
+            raise InputError(
+                f"firmware.Strategy: {name}: {settings.Strategy} is not available for this layer with "
+                f"{settings.IOType} and "
+                f"ReuseFactor {expected}, hls4ml would take {received}: use Latency or Resource"
+                + (", or a ReuseFactor above 1" if settings.Strategy == "Unrolled" and expected == 1 else "")
+            )
 
 
 def _type_of(layer: Any, kind: str) -> Any:

@@ -16,6 +16,8 @@ from qap.firmware.quantizers import Cast, check_scale, class_name
 from qap.firmware.values import Grid, Values, integers
 
 TABLES = ("softmax", "tanh", "sigmoid")
+TABLE_BITS = 12
+TABLE_SIZE = 1 << TABLE_BITS
 
 
 @rule("QActivation")
@@ -234,12 +236,64 @@ def _ternary(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wan
 def table(
     call: Call, lowering: Lowering, source: Tensor, function: str, wanted: str, target: Cast | None = None
 ) -> Tensor:
-    """A function that hls4ml takes from a table: approximate, converted only when accepted by name."""
-    raise InputError(
-        f"{call.layer.name}: {function} is a table in the firmware and never exact: end the model at the logits, or "
-        "use a "
-        f"hard quantized_{function if function != 'softmax' else 'sigmoid'}"
+    """A function that hls4ml takes from a table: approximate, converted only when accepted by the layer's name.
+
+    Raises
+    ------
+    InputError
+        The layer is not accepted.
+    """
+    layer = call.layer.name
+    if layer not in lowering.accepted:
+        cure = (
+            "end the model at the logits"
+            if function == "softmax"
+            else f"use the hard form, quantized_{function}(bits) without use_real_{function}"
+        )
+        raise InputError(
+            f"{layer}: {function} comes from a table in the firmware and is not exact: {cure}, or accept a measured "
+            f"difference with accept=[{layer!r}]"
+        )
+    before = lowering.exact(call, source)
+    layers = stack().keras.layers
+    if function == "softmax":
+        types, options, text = _softmax(before)
+        last = Values(-15, integers(np.zeros(before.channels)), integers(np.full(before.channels, 1 << 15)))
+        result = "ufixed<16,1,RND_CONV,SAT>"
+    else:
+        target = target or Cast(16, 1, signed=True)
+        types, options = {"table": "fixed<20,2,RND_CONV,SAT>"}, {"TableSize": TABLE_SIZE}
+        text = f"{function} from a table of {TABLE_SIZE} entries"
+        unit = 1 << -target.lsb
+        ones = integers(np.full(before.channels, unit))
+        last, result = Values(target.lsb, -ones if target.signed else 0 * ones, ones), target.type
+    lowering.bounds[call.name] = text
+    return lowering.emit(
+        lambda name: layers.Activation(function, name=name),
+        wanted,
+        source,
+        last,
+        result=result,
+        types=types,
+        options=options,
     )
+
+
+def _softmax(before: Values) -> tuple[dict[str, str], dict[str, int], str]:
+    """Choose the tables of softmax from what the logits hold: the step of exp is theirs, as far as 12 bits reach."""
+    spread = (max(before.high) - min(before.low)) << max(before.lsb, 0) >> max(-before.lsb, 0)
+    integer = min(max(spread.bit_length(), 1), 4)  # exp(-16) is below the last bit of the result
+    fraction = max(min(-before.lsb, TABLE_BITS - integer), 1)
+    growth = (before.channels - 1).bit_length() + 1
+    types = {
+        "inp_norm": f"ufixed<{integer + fraction},{integer},RND,SAT>",
+        "exp_table": "ufixed<20,1,RND,SAT>",
+        "accum": f"ufixed<{20 + growth},{1 + growth}>",
+        "inv_inp": f"ufixed<{TABLE_BITS},{growth},RND,SAT>",
+        "inv_table": "ufixed<20,1,RND,SAT>",
+    }
+    options = {"ExpTableSize": 1 << (integer + fraction), "InvTableSize": 1 << TABLE_BITS}
+    return types, options, f"softmax from tables of 2^{integer + fraction} and 2^{TABLE_BITS} entries"
 
 
 _QUANTIZERS = {
