@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -29,6 +28,7 @@ import qap
 from qap.backend import versions
 from qap.candidate import Cost, Parity
 from qap.errors import InputError
+from qap.files import write_text
 from qap.metrics.bootstrap import Interval
 from qap.models.architecture import Architecture
 from qap.plan import Plan, Precision
@@ -286,6 +286,8 @@ class Report(Section):
     tried: tuple[Tried, ...]
     front: tuple[FrontEntry, ...]
     """Sorted by EBOPs."""
+    refused: Mapping[str, str] = {}
+    """Candidates that would be on the front but of which no exact firmware can be made: id → reason."""
 
     @field_validator("front")
     @classmethod
@@ -324,7 +326,7 @@ class Report(Section):
         """Write report.json, under a temporary name first: a reader sees the old file or the new one, never a part."""
         values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
-        write_file(path, "{\n" + ",\n".join(lines) + "\n}\n")
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -353,13 +355,6 @@ class Report(Section):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "report"
             raise InputError(f"{path}: {where}: {first['msg']}") from None
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name in the same folder, then rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    temporary.replace(path)
 
 
 def front_columns(report: Report) -> list[str]:
@@ -397,4 +392,4 @@ def write_front_csv(report: Report, path: Path) -> None:
     writer = csv.DictWriter(text, front_columns(report), lineterminator="\n")
     writer.writeheader()
     writer.writerows(front_table(report))
-    write_file(path, text.getvalue())
+    write_text(path, text.getvalue())
