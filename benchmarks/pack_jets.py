@@ -1,6 +1,6 @@
 """Pack a jets file into the embedded set: features as 16-bit integers with a power-of-two LSB of at most σ/512.
 
-    python benchmarks/pack_jets.py SOURCE.npz qap/datasets/jets.npz
+python benchmarks/pack_jets.py SOURCE.npz qap/datasets/jets.npz
 """
 
 from __future__ import annotations

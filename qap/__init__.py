@@ -25,11 +25,14 @@ _PUBLIC = {
     "ToolMissingError": "qap.errors",
     "load_config": "qap.config.load",
     "load_dataset": "qap.datasets.load",
+    "judge": "qap.search.judge",
     "run_search": "qap.search.run",
     "run_study": "qap.report.write",
+    "search_front": "qap.search.run",
+    "trained": "qap.search.run",
 }
 
-__all__ = sorted(_PUBLIC)  # noqa: PLE0604
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,14 +17,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from qap.errors import InputError
 
 REPORTED = (
-    "qap", "tensorflow", "tf-keras", "tensorflow-model-optimization", "qkeras", "hls4ml", "numpy", "optuna",
-    "scikit-learn", "matplotlib",
+    "qap",
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "qkeras",
+    "hls4ml",
+    "numpy",
+    "optuna",
+    "scikit-learn",
+    "matplotlib",
 )
 ENVIRONMENT = {
     "TF_USE_LEGACY_KERAS": "1",
@@ -81,7 +90,7 @@ def _silenced_stderr() -> Iterator[None]:
     """Send file descriptor 2 to the null device: TensorFlow's C++ start-up lines do not know Python's stderr."""
     sys.stderr.flush()
     saved = os.dup(2)
-    with open(os.devnull, "wb") as null:
+    with Path(os.devnull).open("wb") as null:
         os.dup2(null.fileno(), 2)
     try:
         yield

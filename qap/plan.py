@@ -139,8 +139,9 @@ class Precision:
             quantizer = libraries.qkeras.get_quantizer(self.quantizer)
             return np.asarray(quantizer(libraries.tf.constant(values, libraries.tf.float32)), np.float64)
         scaled = np.rint(np.ldexp(np.asarray(values, np.float64), self.fractional))
-        return np.ldexp(np.clip(scaled, np.ldexp(self.low, self.fractional), np.ldexp(self.high, self.fractional)),
-                        -self.fractional)
+        return np.ldexp(
+            np.clip(scaled, np.ldexp(self.low, self.fractional), np.ldexp(self.high, self.fractional)), -self.fractional
+        )
 
     @classmethod
     def parse(cls, text: str) -> Precision:
@@ -167,7 +168,7 @@ class Precision:
             raise InputError(f"precision: expected the bits in {text!r}")
         if name == "quantized_po2":
             return cls(numbers[0], 0, True, "po2")
-        return cls(numbers[0], *numbers[1:], signed=name == "quantized_bits")
+        return cls(numbers[0], numbers[1] if len(numbers) > 1 else 0, name == "quantized_bits")
 
     def __str__(self) -> str:
         return self.quantizer.replace(",alpha=1", "").replace("alpha=1", "").replace(f"po2({self.bits},1", f"po2({self.bits}")

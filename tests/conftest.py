@@ -18,13 +18,15 @@ def blobs(events: int = 3000, features: int = 6, classes: int = 3, seed: int = 0
     labels = generator.integers(0, classes, events)
     values = centres[labels] + generator.normal(0, 1, (events, features))
     return Table(
-        "blobs", values, [f"x{i}" for i in range(features)], labels=labels, class_names=[f"c{i}" for i in range(classes)]
+        "blobs",
+        values,
+        [f"x{i}" for i in range(features)],
+        labels=labels,
+        class_names=[f"c{i}" for i in range(classes)],
     )
 
 
-def uniform_plan(
-    layers: list[str], bits: int = 6, *, activation: int = 6, sparsity: float = 0.0, integer: int = 0
-) -> Plan:
+def uniform_plan(layers: list[str], bits: int = 6, *, activation: int = 6, sparsity: float = 0.0, integer: int = 0) -> Plan:
     """The same precisions in all layers, none on the last one's output."""
     hidden = LayerPlan(Precision(bits, integer), Precision(12, 2), Precision(activation, 2, signed=False), sparsity)
     last = LayerPlan(Precision(bits, integer), Precision(12, 2), None, sparsity)

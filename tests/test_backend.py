@@ -60,9 +60,16 @@ def test_the_stack_loads_quietly_and_hls4ml_finds_keras_2() -> None:
 
 def test_float64_is_put_back_after_an_error() -> None:
     floatx = backend.stack().keras.backend.floatx
-    with pytest.raises(RuntimeError), backend.float64():
-        assert floatx() == "float64"
-        raise RuntimeError
+    inside = []
+
+    def fail() -> None:
+        with backend.float64():
+            inside.append(floatx())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert inside == ["float64"]
     assert floatx() == "float32"
 
 

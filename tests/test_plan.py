@@ -45,7 +45,9 @@ def test_quantize_gives_the_values_of_qkeras(precision: Precision, values: list[
     expected = np.asarray(quantizer(stack().tf.constant(x)))
     received = precision.quantize(x)
     wrong = np.flatnonzero(received != expected)
-    assert not wrong.size, f"{wrong.size} of {x.size}, {precision}: x {x[wrong[:3]]}, {received[wrong[:3]]}, {expected[wrong[:3]]}"
+    assert not wrong.size, (
+        f"{wrong.size} of {x.size}, {precision}: x {x[wrong[:3]]}, {received[wrong[:3]]}, {expected[wrong[:3]]}"
+    )
 
 
 @settings(max_examples=100, deadline=None)

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from qap.config.schema import Study
 from qap.errors import InputError, suggestion
 
-
 _BRANCH = re.compile(r"int|float|str|.*[\[(-].*")  # pydantic's names for the branches of a union
 
 
@@ -39,7 +38,7 @@ _Loader.add_implicit_resolver(  # YAML 1.1 wants a dot in a float; physicists wr
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)

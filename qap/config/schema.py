@@ -82,7 +82,7 @@ class Train(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     decay: Literal["constant", "cosine"] = "cosine"
     """Learning rate over the candidate's steps: constant, or cosine down to 0."""
-    parent_epochs: Positive = 12
+    parent_epochs: Positive = 20
     epochs: Positive = 4
     """Epochs of quantization-aware pruning for each candidate, from the float parent."""
 
@@ -179,7 +179,7 @@ class Firmware(Section):
 class Report(Section):
     """How the front is judged on the test split."""
 
-    bootstrap: Annotated[int, Field(ge=2)] = 200
+    bootstrap: Annotated[int, Field(ge=2)] = 500
     """Replicas for the error bars."""
 
 

@@ -111,9 +111,7 @@ def _check_features(table: Table) -> None:
             f"{features.shape}"
         )
     if len(table.feature_names) != features.shape[1]:
-        raise InputError(
-            f"{table.name}: feature_names: expected {features.shape[1]} names, received {len(table.feature_names)}"
-        )
+        raise InputError(f"{table.name}: feature_names: expected {features.shape[1]} names, received {len(table.feature_names)}")
     bad = ~np.isfinite(features)
     if bad.any():
         column = int(np.argmax(bad.any(axis=0)))
@@ -136,9 +134,7 @@ def _check_labels(table: Table) -> None:
     if classes < 2:
         raise InputError(f"{table.name}: labels: expected two classes or more, received {classes}")
     if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(
-            f"{table.name}: labels: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}"
-        )
+        raise InputError(f"{table.name}: labels: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}")
 
 
 def _check_targets(table: Table) -> None:
@@ -225,9 +221,7 @@ def prepare(
     mean, scale = train.mean(axis=0), train.std(axis=0)
     if (scale == 0).any():
         column = int(np.argmax(scale == 0))
-        raise InputError(
-            f"{table.name}: feature '{table.feature_names[column]}' is constant in the training part: leave it out"
-        )
+        raise InputError(f"{table.name}: feature '{table.feature_names[column]}' is constant in the training part: leave it out")
     y = table.labels.astype(np.int32) if table.labels is not None else np.asarray(table.targets, np.float32)
     weights = np.ones(events, np.float32) if table.weights is None else table.weights.astype(np.float32)
 

@@ -110,8 +110,7 @@ class Architecture:
             precision = plan[layer.name].activation
             if layer.activation == "relu" and (precision is None or precision.signed):
                 raise InputError(
-                    f"plan: {layer.name}: a relu needs an unsigned activation such as quantized_relu(6,2), "
-                    f"received {precision}"
+                    f"plan: {layer.name}: a relu needs an unsigned activation such as quantized_relu(6,2), received {precision}"
                 )
             if precision is None and layer is not self.layers[-1]:
                 raise InputError(f"plan: {layer.name}: a hidden layer needs an activation such as quantized_bits(8,2)")

@@ -53,7 +53,11 @@ def _quality(data: Dataset, outputs: np.ndarray, replicas: int, seed: int, valid
     return {
         "accuracy_validation": validation,
         "accuracy": bootstrap(
-            lambda weight: float(weight @ right / weight.sum()), len(test), weights=test.weight, replicas=replicas, seed=seed
+            lambda weight: float(weight @ right / weight.sum()),
+            len(test),
+            weights=test.weight,
+            replicas=replicas,
+            seed=seed,
         ),
         "auc": classification.auc(test.y, outputs, test.weight, "logits"),
         "auc_per_class": tuple(classification.auc_per_class(test.y, outputs, test.weight, "logits")),
@@ -108,7 +112,7 @@ def _reference(study: Study, best: Candidate, context: Context) -> Reference:
     """Describe the float parent of the most accurate candidate."""
     parent = study.load_parent(best.architecture)
     outputs = float_outputs(study, best, context)
-    validation = (parent.metrics if parent else evaluate(context.data.task, context.data.validation, outputs))
+    validation = parent.metrics if parent else evaluate(context.data.task, context.data.validation, outputs)
     return Reference(
         **_quality(
             context.data, outputs, study.config.report.bootstrap, study.config.seed,

@@ -58,16 +58,12 @@ def _frame(x: Scale, y: Scale, labels: tuple[str, str], names: tuple[Callable[[f
         parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{names[1](value)}</text>')
     parts.append(f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}"/>')
     parts.append(f'<text class="label" x="{right}" y="{HEIGHT - 8}" text-anchor="end">{escape(labels[0])}</text>')
-    parts.append(
-        f'<text class="label" transform="translate(16,{TOP}) rotate(-90)" text-anchor="end">{escape(labels[1])}</text>'
-    )
+    parts.append(f'<text class="label" transform="translate(16,{TOP}) rotate(-90)" text-anchor="end">{escape(labels[1])}</text>')
     return "".join(parts)
 
 
 def _svg(content: str, title: str) -> Markup:
-    return Markup(  # noqa: S704 - every text in it went through escape
-        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{escape(title)}">{content}</svg>'
-    )
+    return Markup(f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{escape(title)}">{content}</svg>')
 
 
 def _plain(value: float) -> str:
@@ -94,7 +90,9 @@ def front_svg(report: Report) -> Markup:
     )
     for tried in report.tried:
         if inside(tried, ranges.score):
-            parts.append(f'<circle class="tried" cx="{x(tried.ebops):.1f}" cy="{y(tried.score_validation * percent):.1f}" r="2.5"/>')
+            parts.append(
+                f'<circle class="tried" cx="{x(tried.ebops):.1f}" cy="{y(tried.score_validation * percent):.1f}" r="2.5"/>'
+            )
     points = [(x(entry.ebops), y(entry.score.value * percent)) for entry in report.front]
     parts.append(f'<polyline class="front" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in points)}"/>')
     for entry, (a, b) in zip(report.front, points, strict=True):

@@ -198,7 +198,9 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
         return Verdict([_without_firmware(study, candidate, context) for candidate in members], {})
     ready, refused = _prepare(study, candidates, context, say)
     if not ready:
-        raise QapError(f"{study.directory}: no candidate can be converted exactly; the first reason: {next(iter(refused.values()))}")
+        raise QapError(
+            f"{study.directory}: no candidate can be converted exactly; the first reason: {next(iter(refused.values()))}"
+        )
     count = iter(range(1, len(ready) + 1))
     results = build_all(
         [project for _, _, project in ready.values()],

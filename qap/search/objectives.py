@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Objective:
         The only task that has it.
     """
 
-    direction: str
+    direction: Literal["maximize", "minimize"]
     metric: str | None = None
     task: str | None = None
 

@@ -237,7 +237,11 @@ def run_search(
     data = data or load_dataset(config.data, folder)
     check_objectives(config.search.objectives, data.task)
     space = PlanSpace(
-        config.search.space, config.model, len(data.feature_names), data.outputs, Precision(data.input.bits, data.input.integer)
+        config.search.space,
+        config.model,
+        len(data.feature_names),
+        data.outputs,
+        Precision(data.input.bits, data.input.integer),
     )
     context = make_context(config, data, folder)
     check(context, [*space.hidden, OUTPUT])

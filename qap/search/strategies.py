@@ -54,7 +54,11 @@ class OptunaStrategy:
     """
 
     def __init__(
-        self, knobs: Mapping[str, Sequence[int | float]], sampler: Any, objectives: Sequence[str], first: Iterable[Point]
+        self,
+        knobs: Mapping[str, Sequence[int | float]],
+        sampler: Any,
+        objectives: Sequence[str],
+        first: Iterable[Point],
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._distributions = {name: _distribution(values) for name, values in knobs.items()}
@@ -102,9 +106,7 @@ def _check_points(points: Sequence[Point], space: PlanSpace) -> None:
                 raise InputError(f"points: {name}: expected one of {space.knobs[name]}, received {value!r}")
 
 
-def make_strategy(
-    search: Search, space: PlanSpace, seed: int, sampler: Any = None, points: Sequence[Point] = ()
-) -> Strategy:
+def make_strategy(search: Search, space: PlanSpace, seed: int, sampler: Any = None, points: Sequence[Point] = ()) -> Strategy:
     """Return the strategy of a study file, or one around the user's own Optuna sampler.
 
     Parameters

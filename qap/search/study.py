@@ -144,7 +144,11 @@ class Study:
         """
         path = self.directory / INFO
         if not path.exists():
-            info = {"format": FORMAT, "data_sha256": digest, "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+            info = {
+                "format": FORMAT,
+                "data_sha256": digest,
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
             write_text(path, json.dumps(info, indent=1) + "\n")
         elif self.info["data_sha256"] != digest:
             raise InputError(f"{self.directory}: the data have changed since the study was begun: choose another --output")
@@ -206,9 +210,7 @@ class Study:
                 continue
             try:
                 values = json.loads(line)
-                record = Record(
-                    Candidate.from_dict(values), values["seconds"], values["cpu_seconds"], values.get("error")
-                )
+                record = Record(Candidate.from_dict(values), values["seconds"], values["cpu_seconds"], values.get("error"))
             except (ValueError, KeyError, TypeError, AttributeError, InputError):
                 damaged.append(line)
                 continue
@@ -242,9 +244,7 @@ class Study:
         folder = self.directory / "parents" / architecture.id
         if not (folder / "metrics.json").exists():
             return None
-        return Parent(
-            architecture, _read_arrays(folder / "weights.npz"), json.loads((folder / "metrics.json").read_text())
-        )
+        return Parent(architecture, _read_arrays(folder / "weights.npz"), json.loads((folder / "metrics.json").read_text()))
 
     def parent_model(self, architecture: Architecture) -> Any:
         """Load the float parent's Keras model."""

@@ -56,8 +56,18 @@ def test_schedules_follow_the_study_file(data: Dataset) -> None:
     context = _context(data, begin=0.0, end=0.5, layers={"fc2": Schedule(schedule="constant", begin=0.5, end=1.0, frequency=3)})
     found = schedules(_candidate((0.2, 0.7, 0.0)), context)
     assert list(found) == ["fc1", "fc2"], "a layer without sparsity needs no schedule"
-    assert (found["fc1"].schedule, found["fc1"].begin, found["fc1"].end, found["fc1"].frequency) == ("polynomial", 0, 20, 4)
-    assert (found["fc2"].schedule, found["fc2"].begin, found["fc2"].end, found["fc2"].frequency) == ("constant", 21, 42, 3)
+    assert (found["fc1"].schedule, found["fc1"].begin, found["fc1"].end, found["fc1"].frequency) == (
+        "polynomial",
+        0,
+        20,
+        4,
+    )
+    assert (found["fc2"].schedule, found["fc2"].begin, found["fc2"].end, found["fc2"].frequency) == (
+        "constant",
+        21,
+        42,
+        3,
+    )
 
 
 def test_a_schedule_for_a_layer_that_does_not_exist_is_refused(data: Dataset) -> None:

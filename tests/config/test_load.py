@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,11 @@ def test_overrides_take_the_place_of_the_file(tmp_path: Path) -> None:
 WRONG = [
     ("serch.trials=3", "unknown key serch", "did you mean 'search'"),
     ("search.trial=3", "unknown key search.trial", "did you mean 'trials'"),
-    ("search.space.layers.fc1.weigt_bits=3", "unknown key search.space.layers.fc1.weigt_bits", "did you mean 'weight_bits'"),
+    (
+        "search.space.layers.fc1.weigt_bits=3",
+        "unknown key search.space.layers.fc1.weigt_bits",
+        "did you mean 'weight_bits'",
+    ),
     ("search.trials=many", "search.trials: expected", "received 'many'"),
     ("search.trials=0", "search.trials", "received 0"),
     ("search.trials=1.5", "search.trials", "received 1.5"),
@@ -105,26 +110,24 @@ def test_a_missing_and_a_binary_file_are_named(tmp_path: Path) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_gives_a_traceback(text: str) -> None:
-    try:
-        load_config(None, [text])
-    except InputError as error:
-        assert str(error)
+    with contextlib.suppress(InputError):
+        assert isinstance(load_config(None, [text]), Study)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*Study.model_fields, "trials", "space"]), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from([*Study.model_fields, "trials", "space"]), inner, max_size=3)
+        ),
         max_leaves=8,
     )
 )
 def test_no_file_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, tree: object) -> None:
     path = tmp_path_factory.mktemp("study") / "study.yaml"
     path.write_text(yaml.safe_dump(tree))
-    try:
+    with contextlib.suppress(InputError):
         config = load_config(path)
-    except InputError as error:
-        assert str(error)
-    else:
         assert Study.model_validate(yaml.safe_load(dump_config(config))) == config

@@ -48,7 +48,7 @@ def test_counts_are_those_of_a_loop_over_all_multiplications(bits: int, activati
     plan, weights = uniform_plan(NAMES, bits, activation=activation), _weights(seed)
     cost = count(MLP, plan, weights, INPUT)
     ebops = bops = zeros = powers = general = memory = 0
-    for name, layer in plan.items():
+    for name in plan:
         x_bits = 7 if name == "fc1" else activation
         kernel = weights[f"{name}/kernel"]
         nonzero = 0

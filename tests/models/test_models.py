@@ -39,7 +39,16 @@ def _random_weights(architecture: Architecture, seed: int = 0) -> dict[str, np.n
 
 
 def test_layer_names_are_those_that_hls4ml_users_know() -> None:
-    assert [layer.name for layer in build(SMALL).layers] == ["inputs", "fc1", "bn1", "relu1", "fc2", "bn2", "relu2", "output"]
+    assert [layer.name for layer in build(SMALL).layers] == [
+        "inputs",
+        "fc1",
+        "bn1",
+        "relu1",
+        "fc2",
+        "bn2",
+        "relu2",
+        "output",
+    ]
     quantized = build(SMALL, uniform_plan(NAMES))
     assert [layer.name for layer in quantized.layers] == ["inputs", "fc1", "relu1", "fc2", "relu2", "output"]
 

@@ -150,13 +150,23 @@ def test_plans_and_points_from_python_come_first(file: Path, tmp_path: Path) -> 
 
 
 def test_a_sweep_ends_when_every_plan_is_trained(file: Path, tmp_path: Path) -> None:
-    space = ["search.strategy=grid", "search.space.weight_bits=[3,5]", "search.space.activation_bits=4", "search.space.sparsity=0.5"]
+    space = [
+        "search.strategy=grid",
+        "search.space.weight_bits=[3,5]",
+        "search.space.activation_bits=4",
+        "search.space.sparsity=0.5",
+    ]
     study = run_search(_config(file, *space, "search.trials=50"), tmp_path / "grid")
     assert len(list(trained(study))) == 2
 
 
 def test_a_sampler_without_new_plans_ends_the_search(file: Path, tmp_path: Path) -> None:
-    space = ["search.space.weight_bits=3", "search.space.activation_bits=4", "search.space.sparsity=[0.0,0.5]", "search.space.tie=[sparsity]"]
+    space = [
+        "search.space.weight_bits=3",
+        "search.space.activation_bits=4",
+        "search.space.sparsity=[0.0,0.5]",
+        "search.space.tie=[sparsity]",
+    ]
     study = run_search(_config(file, *space, "search.trials=50"), tmp_path / "small")
     assert len(list(trained(study))) == 2
 
@@ -188,7 +198,7 @@ def test_a_candidate_whose_loss_diverges_is_dropped_and_the_search_goes_on(
 
     train, count = KerasEngine._train, iter(range(100))
 
-    def diverging(self, job, data):  # noqa: ANN001, ANN202
+    def diverging(self, job, data):
         if job.plan is not None and next(count) == 0:
             raise QapError("the training loss became nan: lower train.learning_rate")
         return train(self, job, data)

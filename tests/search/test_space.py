@@ -33,7 +33,9 @@ def _calibration(space: PlanSpace) -> Calibration:
 
 def test_every_layer_has_its_own_knobs() -> None:
     knobs = _space().knobs
-    assert [name for name in knobs if name.endswith("weight_bits")] == [f"{n}.weight_bits" for n in ("fc1", "fc2", "fc3", "output")]
+    assert [name for name in knobs if name.endswith("weight_bits")] == [
+        f"{n}.weight_bits" for n in ("fc1", "fc2", "fc3", "output")
+    ]
     assert "output.activation_bits" not in knobs
     assert _space().size == 7**4 * 7**3 * 6**4
 
@@ -104,7 +106,10 @@ def test_anchors_hold_every_width_at_two_sparsities() -> None:
     ("changes", "message"),
     [
         ({"layers": {"fc7": LayerSpace(weight_bits=4)}}, "no layer 'fc7' .did you mean"),
-        ({"tie": ["weight_bits"], "layers": {"fc1": LayerSpace(weight_bits=4)}}, "tied over all layers and given for fc1"),
+        (
+            {"tie": ["weight_bits"], "layers": {"fc1": LayerSpace(weight_bits=4)}},
+            "tied over all layers and given for fc1",
+        ),
         ({"depth": [5]}, "at most 3"),
         ({"layers": {"output": LayerSpace(activation_bits=4)}}, "the output layer has neither"),
     ],

@@ -31,7 +31,7 @@ def _job(sparsity: float = 0.5, epochs: int = 2, schedule: str = "polynomial", *
     return replace(job, **changes)  # type: ignore[arg-type]
 
 
-def _train(job: Job, data: Dataset):  # noqa: ANN202
+def _train(job: Job, data: Dataset):
     return next(iter(KerasEngine().train([job], data)))
 
 
