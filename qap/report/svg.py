@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from qap.report.data import Curve, FrontEntry, Quality, Report
+from qap.report.data import Curve, FrontEntry, Report
 from qap.report.view import inside, window
 
-WIDTH, HEIGHT = 760.0, 430.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 14.0, 48.0
 ROC_FLOOR = 1e-3
+COLOURS = 10
+"""Classes of the style sheet for curves: k0 to k9."""
 
 
 @dataclass(frozen=True)
@@ -37,37 +38,66 @@ class Scale:
         """Return tick values: 1, 2, 5 per decade on a short logarithmic axis, else round numbers."""
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            steps = (1, 2, 5) if len(decades) <= 4 else (1,)
+            steps = (1, 2, 5) if self.high / self.low < 300 else (1,)
             values = [step * 10.0**decade for decade in decades for step in steps]
         else:
             rough = (self.high - self.low) / 5
             unit = 10.0 ** math.floor(math.log10(rough))
             step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
             values = [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
-        return [value for value in values if self.low <= value <= self.high * (1 + 1e-12)]
+        return [value for value in values if self.low * (1 - 1e-12) <= value <= self.high * (1 + 1e-12)]
 
 
-def _frame(x: Scale, y: Scale, labels: tuple[str, str], names: tuple[Callable[[float], str], Callable[[float], str]]) -> str:
-    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    parts = []
-    for value in x.ticks():
-        parts.append(f'<line class="grid" x1="{x(value):.1f}" y1="{TOP}" x2="{x(value):.1f}" y2="{bottom}"/>')
-        parts.append(f'<text x="{x(value):.1f}" y="{bottom + 18}" text-anchor="middle">{names[0](value)}</text>')
-    for value in y.ticks():
-        parts.append(f'<line class="grid" x1="{LEFT}" y1="{y(value):.1f}" x2="{right}" y2="{y(value):.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{names[1](value)}</text>')
-    parts.append(f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}"/>')
-    parts.append(f'<text class="label" x="{right}" y="{HEIGHT - 8}" text-anchor="end">{escape(labels[0])}</text>')
-    parts.append(f'<text class="label" transform="translate(16,{TOP}) rotate(-90)" text-anchor="end">{escape(labels[1])}</text>')
-    return "".join(parts)
+@dataclass(frozen=True)
+class Plot:
+    """A framed drawing with two axes.
+
+    Parameters
+    ----------
+    size : (width, height)
+        In drawing units.
+    x, y : (low, high, logarithmic)
+    labels : (x label, y label)
+    """
+
+    size: tuple[float, float]
+    x_range: tuple[float, float, bool]
+    y_range: tuple[float, float, bool]
+    labels: tuple[str, str]
+
+    @property
+    def x(self) -> Scale:
+        return Scale(self.x_range[0], self.x_range[1], LEFT, self.size[0] - RIGHT, self.x_range[2])
+
+    @property
+    def y(self) -> Scale:
+        return Scale(self.y_range[0], self.y_range[1], self.size[1] - BOTTOM, TOP, self.y_range[2])
+
+    def frame(self, number: Callable[[float], str]) -> str:
+        """Draw grid, tick labels, axis labels and the frame."""
+        x, y, right, bottom = self.x, self.y, self.size[0] - RIGHT, self.size[1] - BOTTOM
+        parts = []
+        for value in x.ticks():
+            parts.append(f'<line class="grid" x1="{x(value):.1f}" y1="{TOP}" x2="{x(value):.1f}" y2="{bottom}"/>')
+            parts.append(f'<text x="{x(value):.1f}" y="{bottom + 18}" text-anchor="middle">{number(value)}</text>')
+        for value in y.ticks():
+            parts.append(f'<line class="grid" x1="{LEFT}" y1="{y(value):.1f}" x2="{right}" y2="{y(value):.1f}"/>')
+            parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>')
+        parts.append(f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}"/>')
+        text = [str(escape(label)) for label in self.labels]
+        parts.append(f'<text class="label" x="{right}" y="{self.size[1] - 8}" text-anchor="end">{text[0]}</text>')
+        turned = f"translate(16,{TOP}) rotate(-90)"
+        parts.append(f'<text class="label" transform="{turned}" text-anchor="end">{text[1]}</text>')
+        return "".join(parts)
+
+    def svg(self, content: str, title: str) -> Markup:
+        """Wrap what was drawn."""
+        box = f"0 0 {self.size[0]:.0f} {self.size[1]:.0f}"
+        return Markup(f'<svg viewBox="{box}" role="img" aria-label="{escape(title)}">{content}</svg>')
 
 
-def _svg(content: str, title: str) -> Markup:
-    return Markup(f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{escape(title)}">{content}</svg>')
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.0f}"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
 def front_svg(report: Report) -> Markup:
@@ -75,38 +105,44 @@ def front_svg(report: Report) -> Markup:
 
     Every point of the front links to its candidate; hovering shows its plan.
     """
-    ranges = window(report)
-    percent = 100.0 if report.metric == "accuracy" else 1.0
-    x = Scale(*ranges.ebops, LEFT, WIDTH - RIGHT, log=True)
-    y = Scale(ranges.score[0] * percent, ranges.score[1] * percent, HEIGHT - BOTTOM, TOP)
+    view = window(report)
+    scale = 100.0 if report.metric == "accuracy" else 1.0
     label = "Accuracy on the test split [%]" if report.metric == "accuracy" else "RMSE on the test split [target units]"
-    parts = [_frame(x, y, ("EBOPs per inference [bit operations]", label), (_plain, lambda value: f"{value:g}"))]
+    plot = Plot(
+        (760, 450), (*view.ebops, True), (scale * view.score[0], scale * view.score[1], False),
+        ("EBOPs per inference [bit operations]", label),
+    )  # fmt: skip
+    x, y = plot.x, plot.y
     score = report.reference.score
-    top, bottom = y(score.high * percent), y(score.low * percent)
-    parts.append(f'<rect class="band" x="{LEFT}" y="{top:.1f}" width="{WIDTH - RIGHT - LEFT}" height="{bottom - top:.1f}"/>')
-    parts.append(
-        f'<line class="float" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(score.value * percent):.1f}" '
-        f'y2="{y(score.value * percent):.1f}"/>'
-    )
-    for tried in report.tried:
-        if inside(tried, ranges.score):
-            parts.append(
-                f'<circle class="tried" cx="{x(tried.ebops):.1f}" cy="{y(tried.score_validation * percent):.1f}" r="2.5"/>'
-            )
-    points = [(x(entry.ebops), y(entry.score.value * percent)) for entry in report.front]
+    top, bottom, middle = y(scale * score.high), y(scale * score.low), y(scale * score.value)
+    parts = [
+        plot.frame(_number),
+        f'<rect class="band" x="{LEFT}" y="{top:.1f}" width="{x.end - LEFT}" height="{bottom - top:.1f}"/>',
+        f'<line class="float" x1="{LEFT}" x2="{x.end}" y1="{middle:.1f}" y2="{middle:.1f}"/>',
+    ]
+    parts += [
+        f'<circle class="tried" cx="{x(tried.ebops):.1f}" cy="{y(scale * tried.score_validation):.1f}" r="2.5"/>'
+        for tried in report.tried
+        if inside(tried, view.score)
+    ]
+    points = [(x(entry.ebops), y(scale * entry.score.value)) for entry in report.front]
     parts.append(f'<polyline class="front" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in points)}"/>')
     for entry, (a, b) in zip(report.front, points, strict=True):
-        low, high = y(entry.score.low * percent), y(entry.score.high * percent)
+        low, high = y(scale * entry.score.low), y(scale * entry.score.high)
+        bar = f"M{a:.1f} {low:.1f}V{high:.1f}M{a - 4:.1f} {low:.1f}h8M{a - 4:.1f} {high:.1f}h8"
+        about = escape(describe(entry, percent))
         parts.append(
-            f'<a href="#c-{escape(entry.id)}"><line class="error" x1="{a:.1f}" x2="{a:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
-            f'<circle class="point" cx="{a:.1f}" cy="{b:.1f}" r="5"><title>{escape(describe(entry, percent))}</title></circle></a>'
+            f'<a href="#c-{escape(entry.id)}"><title>{escape(describe(entry, scale))}</title><path class="error" d="{bar}"/>'
+            f'<circle class="touch" cx="{a:.1f}" cy="{b:.1f}" r="14"/>'
+            f'<circle class="point" cx="{a:.1f}" cy="{b:.1f}" r="5"/></a>'
         )
-    return _svg("".join(parts), f"{label} against EBOPs")
+    return plot.svg("".join(parts), f"{label} against EBOPs, {len(report.front)} candidates of the front")
 
 
-def describe(entry: FrontEntry, percent: float) -> str:
-    """Return what hovering over a candidate shows."""
-    lines = [f"{entry.id}: {percent * entry.score.value:.2f}{' %' if percent > 1 else ''}, {entry.ebops:,.0f} EBOPs"]
+def describe(entry: FrontEntry, scale: float) -> str:
+    """Return what hovering over a candidate shows: score, cost and plan."""
+    score = f"{scale * entry.score.value:.2f} %" if scale > 1 else f"{entry.score.value:.4g}"
+    lines = [f"{entry.id}: {score}, {entry.ebops:,.0f} EBOPs"]
     for layer in entry.layers:
         activation = "" if layer.activation is None else f" → {layer.activation}"
         lines.append(f"{layer.name}: {layer.weight}{activation}, {100 * layer.sparsity:.0f} % zero")
@@ -114,20 +150,37 @@ def describe(entry: FrontEntry, percent: float) -> str:
 
 
 def _path(curve: Curve, x: Scale, y: Scale) -> str:
-    pairs: Sequence[tuple[float, float]] = [
-        (x(signal), y(background)) for signal, background in zip(curve.signal, curve.background, strict=True)
-        if background >= ROC_FLOOR
-    ]  # fmt: skip
-    return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
+    """Draw a curve to a tenth of a drawing unit, from where it enters the axes; points that would not show are left out."""
+    drawn: list[tuple[float, float]] = []
+    for signal, background in zip(curve.signal, curve.background, strict=True):
+        if background < ROC_FLOOR:
+            continue
+        point = (round(x(signal), 1), round(y(background), 1))
+        if not drawn or math.dist(point, drawn[-1]) >= 1 or background == 1:
+            drawn.append(point)
+    return " ".join(f"{a:g},{b:g}" for a, b in drawn)
 
 
-def roc_svg(report: Report, model: Quality) -> Markup:
+def _roc_plot() -> Plot:
+    axes = ("Signal efficiency", "Background efficiency")
+    return Plot((560, 500), (0.0, 1.0, False), (ROC_FLOOR, 1.0, True), axes)
+
+
+def _curves(curves: tuple[Curve, ...], plot: Plot, style: str) -> str:
+    return "".join(
+        f'<polyline class="{style} k{k % COLOURS}" points="{_path(curve, plot.x, plot.y)}"/>' for k, curve in enumerate(curves)
+    )
+
+
+def roc_background_svg(report: Report) -> Markup:
+    """Define once what all ROC drawings share: the frame and the float model's dashed curves (``<use href="#roc">``)."""
+    plot = _roc_plot()
+    shared = plot.frame(lambda value: f"{value:g}") + _curves(report.reference.roc, plot, "curve dashed")
+    return Markup(f'<svg class="defs" aria-hidden="true"><defs><g id="roc">{shared}</g></defs></svg>')
+
+
+def roc_svg(entry: FrontEntry) -> Markup:
     """Draw each class against the rest: background efficiency (logarithmic) against signal efficiency, float dashed."""
-    x = Scale(0.0, 1.0, LEFT, WIDTH - RIGHT)
-    y = Scale(ROC_FLOOR, 1.0, HEIGHT - BOTTOM, TOP, log=True)
-    parts = [_frame(x, y, ("Signal efficiency", "Background efficiency"), (lambda v: f"{v:g}", lambda v: f"{v:g}"))]
-    for k in range(len(report.data.classes)):
-        if report.reference.roc:
-            parts.append(f'<polyline class="curve dashed k{k % 10}" points="{_path(report.reference.roc[k], x, y)}"/>')
-        parts.append(f'<polyline class="curve k{k % 10}" points="{_path(model.roc[k], x, y)}"/>')
-    return _svg("".join(parts), "ROC curve of each class, the float model dashed")
+    plot = _roc_plot()
+    content = '<use href="#roc"/>' + _curves(entry.roc, plot, "curve")
+    return plot.svg(content, f"ROC curve of each class for candidate {entry.id}, the float model dashed")

@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import optuna
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # in a notebook tqdm, which Optuna loads, advises on widgets
+    import optuna
 
 from qap.config.schema import Search
 from qap.errors import InputError, suggestion
