@@ -195,9 +195,7 @@ def cnn_bn(k: Kit, x: Any) -> Any:
 
 @case((8, 8, 2), stream=True)
 def cnn_qconvbn(k: Kit, x: Any) -> Any:
-    return k.flat(
-        k.layers.MaxPooling2D()(k.act(k.layer("QConv2DBatchnorm", 4, 3, folding_mode="ema_stats_folding")(x)))
-    )
+    return k.flat(k.layers.MaxPooling2D()(k.act(k.layer("QConv2DBatchnorm", 4, 3, folding_mode="ema_stats_folding")(x))))
 
 
 @case((8, 8, 2))

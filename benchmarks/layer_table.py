@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import warnings
@@ -96,14 +97,10 @@ def _measure(case: Case, settings: Firmware, folder: Path, accept: bool) -> Row:
     try:
         model = make_model(case, folder)
     except Exception as error:  # whatever QKeras raises is the reason why the case is refused
-        return Row(
-            *key, "refused", None, 0, f"QKeras does not build or save it: {type(error).__name__}: {first_line(error)}"
-        )
+        return Row(*key, "refused", None, 0, f"QKeras does not build or save it: {first_line(error)}")
     try:
         model, changes = (prepared := prepare(model)).model, prepared.changes
-        accepted = [
-            layer.name for layer in model.layers if case.table and layer.name.startswith(("softmax", "q_activation"))
-        ]
+        accepted = [layer.name for layer in model.layers if case.table and layer.name.startswith(("softmax", "q_activation"))]
         project = convert(model, INPUT, folder / "project", settings, accept=accepted if accept else ())
         build(project)
         comparison = compare(model, project, parity_vectors(model, INPUT, EVENTS))
@@ -126,8 +123,10 @@ def _measure(case: Case, settings: Firmware, folder: Path, accept: bool) -> Row:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a message."""
-    return (str(error).splitlines() or [""])[0][:200]
+    """Return the line of a message that says what is wrong: Keras wraps it into a trace of its own."""
+    lines = str(error).splitlines() or [""]
+    named = [line.strip() for line in lines if re.match(r"\s+\w+Error: ", line)]
+    return (named or lines)[-1 if named else 0][:200]
 
 
 def rows(names: Sequence[str], settings: Sequence[Firmware]) -> Iterator[Row]:
@@ -142,10 +141,7 @@ def rows(names: Sequence[str], settings: Sequence[Firmware]) -> Iterator[Row]:
 
 def page(table: Sequence[Row]) -> str:
     """Write the table as Markdown."""
-    counts = {
-        status: sum(row.status == status for row in table)
-        for status in ("exact", "bounded", "refused", "wrong", "failed")
-    }
+    counts = {status: sum(row.status == status for row in table) for status in ("exact", "bounded", "refused", "wrong", "failed")}
     found = versions()
     lines = [
         "# Layer table",
@@ -175,9 +171,7 @@ def page(table: Sequence[Row]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 1 when a case is silently wrong or fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--json", action="store_true", help="print one object per case instead of writing docs/layers.md"
-    )
+    parser.add_argument("--json", action="store_true", help="print one object per case instead of writing docs/layers.md")
     parser.add_argument("--cases", default=",".join(CASES), help="names, separated by commas")
     parser.add_argument("--backend", default="Vitis", help="Vitis, Vivado, or both separated by a comma")
     parser.add_argument("--io", default="io_parallel,io_stream")
@@ -196,11 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     table = []
     for row in rows(names, settings):
         table.append(row)
-        text = (
-            json.dumps(asdict(row))
-            if options.json
-            else f"{row.case:18} {row.io_type:12} {row.status:8} {row.reason[:80]}"
-        )
+        text = json.dumps(asdict(row)) if options.json else f"{row.case:18} {row.io_type:12} {row.status:8} {row.reason[:80]}"
         print(text, flush=True)
     if not options.json:
         PAGE.write_text(page(table))

@@ -11,14 +11,14 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from qap.backend import hls4ml
 from qap.config.schema import Firmware
 from qap.errors import InputError, QapError, ToolMissingError, suggestion
-from qap.firmware.lowering import Lowered, Tensor, lower
+from qap.firmware.lowering import Inputs, Lowered, Tensor, features, holding, lower
 from qap.firmware.project import FILE, Port, Project
 from qap.plan import Precision
 
@@ -36,13 +36,14 @@ NAME = "qap"
 
 def convert(
     model: Any,
-    inputs: Precision | Mapping[str, Precision],
+    inputs: Inputs,
     directory: Path,
     settings: Firmware | None = None,
     *,
     test_inputs: Any = None,
     test_outputs: Any = None,
     accept: Sequence[str] = (),
+    head: Literal["logits", "argmax"] = "logits",
 ) -> Project:
     """Write the HLS project of a model, quantized weights and every type set explicitly.
 
@@ -50,7 +51,7 @@ def convert(
     ----------
     model : keras.Model
         QKeras and Keras layers; the float latent weights are quantized on the way, the model is left as it is.
-    inputs : Precision or mapping of input name → Precision
+    inputs : Precision, tuple of Precision (one per feature), or mapping of input name → one of these
         Fixed-point type of the inputs.
     directory : Path
         Where the project goes: new, empty, or holding an earlier project, which is replaced.
@@ -60,6 +61,8 @@ def convert(
         Events for the test bench in ``tb_data``: inputs, and the outputs that are expected.
     accept : sequence of str, optional
         Names of layers whose tables (softmax, real tanh or sigmoid) may be approximate.
+    head : {'logits', 'argmax'}, default 'logits'
+        End at the model's outputs, or at 1 for the largest of them and 0 for the others.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def convert(
         raise ToolMissingError("Strategy distributed_arithmetic needs da4ml: pip install 'da4ml>=0.5.2,<0.6'")
     directory = Path(directory).absolute()
     _check_free(directory)
-    lowered = lower(model, inputs, io_type=settings.IOType, strategy=settings.Strategy, accept=accept)
+    lowered = lower(model, inputs, accept=accept, head=head)
     reference = lowered.reference
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as folder:
@@ -93,6 +96,7 @@ def convert(
             dict(lowered.layers),
             reference,
             dict(lowered.bounds),
+            head,
         )
         project.save()
         if test_inputs is not None:
@@ -137,9 +141,13 @@ def _check_free(directory: Path) -> None:
         raise InputError(f"{directory}: expected a directory, it is a file")
 
 
-def _port(tensor: Tensor, inputs: Precision | Mapping[str, Precision] | None = None) -> Port:
-    precision = inputs.get(tensor.layer) if isinstance(inputs, Mapping) else inputs
-    return Port(tensor.layer, tensor.shape, tensor.type, str(precision or ""))
+def _port(tensor: Tensor, inputs: Inputs | None = None) -> Port:
+    if inputs is None:
+        return Port(tensor.layer, tensor.shape, tensor.type)
+    kind = inputs[tensor.layer] if isinstance(inputs, Mapping) else inputs
+    kinds = features(tensor.layer, kind, tensor.shape[-1])
+    each = () if isinstance(kind, Precision) else tuple(str(one) for one in kinds)
+    return Port(tensor.layer, tensor.shape, tensor.type, str(holding(kinds)), each)
 
 
 def _traces(lowered: Lowered) -> dict[str, Port]:
@@ -234,18 +242,14 @@ def _embed_constants(directory: Path) -> None:
         constants = header.search(path.read_text())
         if constants is None:
             raise QapError(f"{path.name}: the constants are not where this version of hls4ml was known to put them")
-        text = text.replace(
-            "#ifndef __SYNTHESIS__", f"#define {constants[2]}_VALUES {constants[4]}\n\n#ifndef __SYNTHESIS__", 1
-        )
+        text = text.replace("#ifndef __SYNTHESIS__", f"#define {constants[2]}_VALUES {constants[4]}\n\n#ifndef __SYNTHESIS__", 1)
         path.write_text(text)
     source = directory / f"firmware/{NAME}.cpp"
     load = r'nnet::load_weights_from_txt<[^,]+, \d+>\((\w+), "\w+\.txt"\)'
     text = re.sub(load, r"std::copy(std::begin(\1_values), std::end(\1_values), \1)", source.read_text())
     if "_from_txt" in text:
         raise QapError(f"{source.name}: constants of a kind that is read from text files are not converted")
-    source.write_text(
-        text.replace("#include <iostream>", "#include <algorithm>\n#include <iostream>\n#include <iterator>", 1)
-    )
+    source.write_text(text.replace("#include <iostream>", "#include <algorithm>\n#include <iostream>\n#include <iterator>", 1))
     for path in (directory / "firmware/weights").glob("*.txt"):
         path.unlink()
 

@@ -112,9 +112,7 @@ def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT) 
 
 def _run(command: Sequence[str], project: Project, timeout: float) -> None:
     try:
-        done = subprocess.run(
-            command, cwd=project.directory, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        done = subprocess.run(command, cwd=project.directory, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         raise project.fail(
             f"g++ has not finished after {timeout:.0f} s: the network may be too large for Strategy Latency"
@@ -159,9 +157,7 @@ def build_all(
     _compiler(os.environ.get("PATH", ""))
     results: dict[int, Path | QapError] = {}
     with ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1) as pool:
-        futures = {
-            pool.submit(build, project, optimise=optimise, timeout=timeout): i for i, project in enumerate(projects)
-        }
+        futures = {pool.submit(build, project, optimise=optimise, timeout=timeout): i for i, project in enumerate(projects)}
         for future in as_completed(futures):
             index = futures[future]
             try:
@@ -251,9 +247,7 @@ def trace(project: Project, x: Any, *, optimise: str | None = None) -> dict[str,
             for item in data:
                 for call in calls.get(item.name.decode(), ()):
                     shape = project.traces[call].shape
-                    flat = np.ctypeslib.as_array(
-                        ctypes.cast(item.data, ctypes.POINTER(ctypes.c_double)), (int(np.prod(shape)),)
-                    )
+                    flat = np.ctypeslib.as_array(ctypes.cast(item.data, ctypes.POINTER(ctypes.c_double)), (int(np.prod(shape)),))
                     result[call][event] = flat.reshape(shape)
     finally:
         loaded.free_trace_storage()

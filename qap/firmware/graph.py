@@ -114,9 +114,7 @@ def flatten(model: Any) -> Graph:
                 names[id(outer)] = names[id(inner)]
             return
         if len(outputs) != 1:
-            raise InputError(
-                f"{layer.name}: expected a layer with one output, {type(layer).__name__} has {len(outputs)}"
-            )
+            raise InputError(f"{layer.name}: expected a layer with one output, {type(layer).__name__} has {len(outputs)}")
         names[id(outputs[0])] = add(layer, prefix, tuple(names[id(tensor)] for tensor in inputs), outputs[0])
 
     def add(layer: Any, prefix: str, inputs: tuple[str, ...], output: Any) -> str:

@@ -16,7 +16,7 @@ from qap.backend import float64, stack
 from qap.errors import InputError, suggestion
 from qap.firmware.graph import Call, flatten, identifier
 from qap.firmware.quantizers import FLOAT32_BITS, FLOAT64_BITS
-from qap.firmware.values import Grid, Values
+from qap.firmware.values import Grid, Values, integers
 from qap.plan import Precision
 
 EPSILON = 2.0**-10
@@ -93,8 +93,8 @@ class Lowered:
 class Lowering:
     """What a conversion rule works with: it reads tensors and emits plain layers."""
 
-    def __init__(self, io_type: str, strategy: str, accepted: Sequence[str] = ()) -> None:
-        self.io_type, self.strategy, self.accepted = io_type, strategy, tuple(accepted)
+    def __init__(self, accepted: Sequence[str] = ()) -> None:
+        self.accepted = tuple(accepted)
         self.tensors: dict[str, Tensor] = {}
         self.types: dict[str, dict[str, str]] = {}
         self.options: dict[str, dict[str, Any]] = {}
@@ -248,11 +248,10 @@ def supported() -> tuple[str, ...]:
 
 def lower(
     model: Any,
-    inputs: Precision | Mapping[str, Precision],
+    inputs: Inputs,
     *,
-    io_type: str = "io_parallel",
-    strategy: str = "Latency",
     accept: Sequence[str] = (),
+    head: str = "logits",
 ) -> Lowered:
     """Lower a model.
 
@@ -260,12 +259,12 @@ def lower(
     ----------
     model : keras.Model
         QKeras and Keras layers with a rule; inference behaviour.
-    inputs : Precision or mapping of input name → Precision
+    inputs : Precision, tuple of Precision (one per feature), or mapping of input name → one of these
         Fixed-point type of the inputs.
-    io_type, strategy : str
-        As in hls4ml; some layers are exact only in one of them.
     accept : sequence of str
         Layers with tables (softmax, real tanh or sigmoid) that may be approximate.
+    head : {'logits', 'argmax'}
+        What stands at the outputs: the model's own outputs, or 1 for the largest and 0 for the others.
 
     Raises
     ------
@@ -273,19 +272,19 @@ def lower(
         A layer that cannot be converted exactly: which, what, why, and what to do.
     """
     graph = flatten(model)
-    precisions = input_precisions(graph.inputs, inputs)
+    kinds = input_types(graph.inputs, inputs)
     with float64():
-        lowering = Lowering(io_type, strategy, accept)
+        lowering = Lowering(accept)
         for call in graph.calls:
             if call.name in graph.inputs:
-                lowering.tensors[call.name] = _input(lowering, call, precisions[call.name])
+                lowering.tensors[call.name] = _input(lowering, call, kinds[call.name])
                 continue
             function = _RULES.get(type(call.layer).__name__)
             if function is None:
                 raise InputError(f"{call.layer.name}: {_no_rule(type(call.layer).__name__)}")
             sources = tuple(lowering.tensors[name] for name in call.inputs)
             lowering.tensors[call.name] = function(call, lowering, sources)
-        outputs = tuple(_output(lowering, call_name) for call_name in graph.outputs)
+        outputs = tuple(_output(lowering, name, head) for name in graph.outputs)
         ends = tuple(lowering.tensors[name] for name in graph.inputs)
         plain = stack().keras.Model([end.keras for end in ends], [end.keras for end in outputs], name="qap")
     return Lowered(
@@ -306,37 +305,70 @@ def _no_rule(kind: str) -> str:
     return f"no conversion for the layer {kind}{near}: use one of qap.firmware.supported(), or add a qap.firmware.rule"
 
 
-def input_precisions(names: Sequence[str], inputs: Precision | Mapping[str, Precision]) -> dict[str, Precision]:
-    """Return the precision of each input by name.
+InputType = Precision | tuple[Precision, ...]
+"""One type for all features of an input, or one per feature."""
+
+Inputs = InputType | Mapping[str, InputType]
+
+
+def input_types(names: Sequence[str], inputs: Inputs) -> dict[str, InputType]:
+    """Return the type of each input by name.
 
     Raises
     ------
     InputError
         Unknown or missing names.
     """
-    if isinstance(inputs, Precision):
+    if isinstance(inputs, Precision | tuple):
         return dict.fromkeys(names, inputs)
     for name in inputs:
         if name not in names:
             raise InputError(f"inputs: the model has no input {name!r}{suggestion(name, names)}")
     for name in names:
         if name not in inputs:
-            raise InputError(
-                f"inputs: expected a precision for the input {name!r}, received {', '.join(inputs) or 'none'}"
-            )
+            raise InputError(f"inputs: expected a precision for the input {name!r}, received {', '.join(inputs) or 'none'}")
     return dict(inputs)
 
 
-def _input(lowering: Lowering, call: Call, precision: Precision) -> Tensor:
+def features(name: str, kind: InputType, channels: int) -> tuple[Precision, ...]:
+    """Return the type of each feature of an input.
+
+    Raises
+    ------
+    InputError
+        Another number of types than features.
+    """
+    if isinstance(kind, Precision):
+        return (kind,) * channels
+    if len(kind) != channels:
+        raise InputError(f"inputs: {name}: expected {channels} precisions, one per feature, received {len(kind)}")
+    return kind
+
+
+def holding(kinds: Sequence[Precision]) -> Precision:
+    """Return the narrowest precision that holds every value of several, the type of the firmware's port."""
+    signed = any(kind.signed for kind in kinds)
+    integer, fractional = max(kind.integer for kind in kinds), max(kind.fractional for kind in kinds)
+    return Precision(integer + fractional + signed, integer, signed)
+
+
+def _input(lowering: Lowering, call: Call, kind: InputType) -> Tensor:
     name = lowering.name(call.name)
     tensor = stack().keras.layers.Input(call.shape, name=name)
-    values = Values.of(precision, call.shape[-1])
+    kinds = features(call.name, kind, call.shape[-1])
+    precision = holding(kinds)
+    parts = [Values.of(one, 1).at(-precision.fractional) for one in kinds]
+    values = Values(
+        -precision.fractional,
+        np.concatenate([part.low for part in parts]),
+        np.concatenate([part.high for part in parts]),
+    )
     result = f"{precision.ap_fixed.removeprefix('ap_')[:-1]},RND_CONV,SAT>"  # floats are rounded as QKeras rounds them
     lowering.types[name], lowering.options[name] = {"result": result}, {}
     return Tensor(tensor, values, result, name)
 
 
-def _output(lowering: Lowering, name: str) -> Tensor:
+def _output(lowering: Lowering, name: str, head: str) -> Tensor:
     tensor = lowering.tensors[name]
     if tensor.values.divisor != 1:
         raise InputError(
@@ -344,4 +376,16 @@ def _output(lowering: Lowering, name: str) -> Tensor:
             "a "
             "quantizer after it"
         )
-    return tensor
+    return _argmax(lowering, tensor) if head == "argmax" else tensor
+
+
+def _argmax(lowering: Lowering, logits: Tensor) -> Tensor:
+    """1 for the largest logit, the first of equal ones, and 0 for the others."""
+    if len(logits.shape) != 1 or logits.values.channels < 2:
+        raise InputError(f"{logits.layer}: an argmax head needs an output (classes,), received {logits.shape}")
+    layers = stack().keras.layers
+    zero, one = (integers(np.full(logits.values.channels, number)) for number in (0, 1))
+    return lowering.emit(
+        lambda name: layers.Activation("softmax", name=name), f"{logits.layer}_argmax", logits, Values(0, zero, one),
+        options={"Implementation": "argmax"},
+    )  # fmt: skip

@@ -73,9 +73,7 @@ class Comparison:
 def _lowered(model: Any, project: Project) -> Lowered:
     return lower(
         model,
-        {port.name: Precision.parse(port.precision) for port in project.inputs},
-        io_type=project.settings["IOType"],
-        strategy=project.settings["Strategy"],
+        {port.name: port.kind for port in project.inputs},
         accept=[project.layers[call] for call in project.bounds],
     )
 
@@ -84,6 +82,8 @@ def quantizes_inputs(model: Any, project: Project) -> bool:
     """Tell whether the model itself rounds and saturates every input to the firmware's input type."""
     graph = flatten(model)
     for name, port in zip(graph.inputs, project.inputs, strict=True):
+        if port.features:
+            return False
         precision = Precision.parse(port.precision)
         for call in graph.calls:
             if name not in call.inputs:
@@ -113,10 +113,10 @@ def check_inputs(model: Any, project: Project, arrays: Sequence[np.ndarray], qua
         if different.any() and not quantizes_inputs(model, project):
             event = int(np.argmax(different))
             element = int(np.argmax(array[event] != exact[event]))
+            text = port.features[element % len(port.features)] if port.features else port.precision
             raise InputError(
-                f"{port.name}: {float(array[event, element])} in event {event} is not a value of {port.precision}: "
-                "quantize the "
-                "inputs (Precision.quantize), or build the input quantizer into the model "
+                f"{port.name}: {float(array[event, element])} in event {event} is not a value of {text}: "
+                "quantize the inputs (Precision.quantize), or build the input quantizer into the model "
                 "(qap.firmware.with_input_quantizer)"
             )
 
@@ -149,6 +149,8 @@ def compare(model: Any, project: Project, x: Any) -> Comparison:
     check_inputs(model, project, arrays, project.quantized(arrays))
     reference = Reference(model, _lowered(model, project))
     expected = reference.outputs(arrays)
+    if project.head == "argmax":
+        expected = [np.eye(part.shape[1])[part.argmax(axis=1)] for part in expected]
     received = simulate(project, arrays)
     received = received if isinstance(received, list) else [received]
     events = len(arrays[0])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from qap.backend import float32, stack
-from qap.firmware.lowering import EPSILON, input_precisions
+from qap.firmware.lowering import EPSILON
 from qap.firmware.quantizers import MAX_UNQUANTIZED_BITS
 from qap.firmware.rebuild import leaves, rebuild
 from qap.firmware.rules.normalisation import scale_shift
 from qap.firmware.values import Grid
-from qap.plan import Precision
 
 NORMALISATIONS = ("BatchNormalization", "QBatchNormalization")
 
@@ -74,7 +71,8 @@ def prepare(model: Any, bits: int = 12) -> Prepared:
     return Prepared(rebuild(model, rewrite, weights), changes)
 
 
-def _round(values: np.ndarray, bits: int) -> np.ndarray:
+def round_to_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Round constants to the grid on which the largest of them has `bits` bits."""
     largest = np.abs(values).max(initial=0.0)
     if not largest:
         return values
@@ -92,7 +90,7 @@ def _constants(layer: Any, bits: int) -> tuple[list[np.ndarray], str] | None:
     exact = np.asarray(weights[-1], np.float64)
     if Grid.of(exact).bits <= MAX_UNQUANTIZED_BITS:
         return None
-    rounded = _round(exact, bits)
+    rounded = round_to_bits(exact, bits)
     text = f"bias without a quantizer rounded to {bits} bits, largest change {np.abs(rounded - exact).max():.2g}"
     return [*weights[:-1], rounded], text
 
@@ -100,42 +98,11 @@ def _constants(layer: Any, bits: int) -> tuple[list[np.ndarray], str] | None:
 def _normalisation(layer: Any, bits: int) -> tuple[list[np.ndarray], str] | None:
     scale, shift = scale_shift(layer)
     plain = type(layer).__name__ == "BatchNormalization"
-    if (
-        plain
-        and max(Grid.of(scale).bits, Grid.of(shift).bits) <= MAX_UNQUANTIZED_BITS
-        and not layer.moving_mean.numpy().any()
-    ):
+    if plain and max(Grid.of(scale).bits, Grid.of(shift).bits) <= MAX_UNQUANTIZED_BITS and not layer.moving_mean.numpy().any():
         return None
     exact = scale, shift
-    scale, shift = _round(scale, bits), _round(shift, bits)
+    scale, shift = round_to_bits(scale, bits), round_to_bits(shift, bits)
     change = max(np.abs(scale - exact[0]).max(), np.abs(shift - exact[1]).max())
     kind = type(layer).__name__
     text = f"{kind} as x·s + b, s and b rounded to {bits} bits, largest change {change:.2g}"
     return [scale, shift, np.zeros_like(scale), np.full_like(scale, 1 - EPSILON)], text
-
-
-def with_input_quantizer(model: Any, inputs: Precision | Mapping[str, Precision]) -> Any:
-    """Put a quantizer equal to the firmware's input type before every input of a model.
-
-    Off-grid and out-of-range inputs then mean the same on both sides: rounded half to even and saturated.
-
-    Parameters
-    ----------
-    model : keras.Model
-    inputs : Precision or mapping of input name → Precision
-
-    Returns
-    -------
-    keras.Model
-        With the same input names; the given model is nested in it.
-    """
-    libraries = stack()
-    precisions = input_precisions([tensor.name for tensor in model.inputs], inputs)
-    with float32():
-        ends = [libraries.keras.layers.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
-        rounded = [
-            libraries.qkeras.QActivation(precisions[tensor.name].quantizer, name=f"{tensor.name}_quantizer")(end)
-            for tensor, end in zip(model.inputs, ends, strict=True)
-        ]
-        nested = libraries.tf.nest.pack_sequence_as(model.input, rounded) if len(rounded) > 1 else rounded[0]
-        return libraries.keras.Model(ends if len(ends) > 1 else ends[0], model(nested), name=f"quantized_{model.name}")

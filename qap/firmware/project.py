@@ -29,12 +29,28 @@ class Port:
         Fixed-point type in hls4ml's spelling.
     precision : str, optional
         Of an input, as `Precision` reads it.
+    features : tuple of str, optional
+        Precision of each feature of the last axis, where they differ; `precision` then holds them all.
     """
 
     name: str
     shape: tuple[int, ...]
     type: str
     precision: str = ""
+    features: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Precision | tuple[Precision, ...]:
+        """The input's type, as `convert` takes it."""
+        return tuple(map(Precision.parse, self.features)) or Precision.parse(self.precision)
+
+    def quantize(self, array: np.ndarray) -> np.ndarray:
+        """Round half to even and saturate an array (events, elements) to the input's type."""
+        if not self.features:
+            return Precision.parse(self.precision).quantize(array)
+        parts = array.reshape(len(array), -1, len(self.features))
+        columns = [Precision.parse(text).quantize(parts[..., i]) for i, text in enumerate(self.features)]
+        return np.stack(columns, axis=-1).reshape(array.shape)
 
     @property
     def size(self) -> int:
@@ -62,6 +78,7 @@ class Project:
         The arithmetic in which the QKeras model is exact.
     bounds : mapping of call name → reason
         Layers that are approximate because the user accepted it.
+    head : {'logits', 'argmax'}
     """
 
     directory: Path
@@ -73,6 +90,7 @@ class Project:
     layers: Mapping[str, str]
     reference: str = "float32"
     bounds: Mapping[str, str] = field(default_factory=dict)
+    head: str = "logits"
 
     def save(self) -> None:
         """Write ``project.json`` into the directory."""
@@ -98,7 +116,7 @@ class Project:
             raise InputError(f"{path}: not a firmware project: make one with qap.firmware.convert") from None
 
         def port(item: Mapping[str, Any]) -> Port:
-            return Port(**{**item, "shape": tuple(item["shape"])})
+            return Port(**{**item, "shape": tuple(item["shape"]), "features": tuple(item["features"])})
 
         for key in ("inputs", "outputs"):
             values[key] = tuple(port(item) for item in values[key])
@@ -130,14 +148,11 @@ class Project:
             array = np.asarray(part, np.float64)
             if array.shape[1:] not in (port.shape, (port.size,)) or not len(array):
                 raise InputError(
-                    f"{port.name}: expected an array (events, {', '.join(map(str, port.shape))}), received "
-                    f"{array.shape}"
+                    f"{port.name}: expected an array (events, {', '.join(map(str, port.shape))}), received {array.shape}"
                 )
             if not np.isfinite(array).all():
                 event = int(np.nonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0][0])
-                raise InputError(
-                    f"{port.name}: NaN or infinity in event {event}: firmware inputs are numbers; clean the data"
-                )
+                raise InputError(f"{port.name}: NaN or infinity in event {event}: firmware inputs are numbers; clean the data")
             arrays.append(np.ascontiguousarray(array.reshape(len(array), -1)))
         if len({len(array) for array in arrays}) != 1:
             raise InputError(f"inputs: expected as many events in each, received {[len(array) for array in arrays]}")
@@ -145,10 +160,7 @@ class Project:
 
     def quantized(self, x: Any) -> list[np.ndarray]:
         """Return the inputs as the firmware's input types hold them: rounded half to even and saturated."""
-        return [
-            Precision.parse(port.precision).quantize(array)
-            for port, array in zip(self.inputs, self.arrays(x), strict=True)
-        ]
+        return [port.quantize(array) for port, array in zip(self.inputs, self.arrays(x), strict=True)]
 
     def fail(self, what: str) -> QapError:
         """Return an error that names the project."""

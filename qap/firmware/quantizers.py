@@ -138,9 +138,7 @@ def check_scale(layer: str, what: str, quantizer: Any) -> None:
         )
     noise = getattr(quantizer, "qnoise_factor", 1.0)
     if float(noise) != 1.0:
-        raise InputError(
-            f"{layer}: {what}: qnoise_factor is {float(noise)}, part of the float value stays: set it to 1"
-        )
+        raise InputError(f"{layer}: {what}: qnoise_factor is {float(noise)}, part of the float value stays: set it to 1")
 
 
 def _unquantized(layer: str, what: str, latent: np.ndarray) -> Grid:

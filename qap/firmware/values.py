@@ -13,9 +13,6 @@ import numpy as np
 
 from qap.plan import Precision
 
-MAX_WIDTH = 256
-"""Widest type the generated C++ is written with; a network that needs more is ill-posed."""
-
 
 def integers(values: Any) -> np.ndarray:
     """Return an array of Python integers, which never overflow."""
@@ -116,11 +113,6 @@ class Values:
         magnitude = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
         width = max(1, magnitude + (low < 0))
         return f"{'' if low < 0 else 'u'}fixed<{width},{width + self.lsb}>"
-
-    @property
-    def width(self) -> int:
-        """Bits of `type`."""
-        return int(self.type.split("<")[1].split(",")[0])
 
     def at(self, lsb: int) -> Values:
         """Return the same ranges on a finer grid."""

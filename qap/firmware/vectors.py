@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from qap.backend import stack
 from qap.firmware.graph import flatten
-from qap.firmware.lowering import input_precisions
+from qap.firmware.lowering import Inputs, features, holding, input_types
 from qap.plan import Precision
 
 EXHAUSTIVE_BITS = 16
@@ -18,48 +18,67 @@ UNITS = 64
 """Units of a layer that are driven to their extremes."""
 
 
-def parity_vectors(
-    model: Any, inputs: Precision | Mapping[str, Precision], events: int = 10_000, seed: int = 0
-) -> list[np.ndarray]:
+def parity_vectors(model: Any, inputs: Inputs, events: int = 10_000, seed: int = 0) -> list[np.ndarray]:
     """Return inputs for a comparison beyond the data.
 
     Parameters
     ----------
     model : keras.Model
-    inputs : Precision or mapping of input name → Precision
+    inputs : as `qap.firmware.convert` takes them
     events : int, default 10,000
-        A quarter of them boundary values (extremes, zero and their neighbours), up to a quarter drives the sums of
-        every layer to their extremes along the sign of their gradient, the rest is random on the grid.
     seed : int
 
     Returns
     -------
     list of float64 arrays (events, …), one per input
-        Every combination of input values, where all inputs together have at most 16 bits.
+        The sets of `vector_sets`, one after the other.
+    """
+    sets = vector_sets(model, inputs, events, seed)
+    return [np.concatenate(arrays) for arrays in zip(*sets.values(), strict=True)]
+
+
+def vector_sets(model: Any, inputs: Inputs, events: int = 10_000, seed: int = 0) -> dict[str, list[np.ndarray]]:
+    """Return inputs for a comparison beyond the data, by what they test.
+
+    Parameters
+    ----------
+    model, inputs, events, seed
+        As in `parity_vectors`.
+
+    Returns
+    -------
+    dict of set → list of float64 arrays (events, …), one per input
+        ``boundary``, a quarter of the events: extremes, zero and their neighbours; ``extremes``, up to a quarter, drive
+        the sums of every layer to their extremes along the sign of their gradient; ``random``, the rest, on the grid.
+        Or ``exhaustive``, every combination of input values, where all inputs together have at most 16 bits.
     """
     graph = flatten(model)
     shapes = {call.name: call.shape for call in graph.calls}
-    precisions = input_precisions(graph.inputs, inputs)
-    ports = [(shapes[name], precisions[name]) for name in graph.inputs]
-    if sum(int(np.prod(shape)) * precision.bits for shape, precision in ports) <= EXHAUSTIVE_BITS:
-        return _exhaustive(ports)
+    kinds = input_types(graph.inputs, inputs)
+    each = [(shapes[name], features(name, kinds[name], shapes[name][-1])) for name in graph.inputs]
+    if sum(int(np.prod(shape[:-1])) * sum(kind.bits for kind in types) for shape, types in each) <= EXHAUSTIVE_BITS:
+        return {"exhaustive": _exhaustive(each)}
+    ports = [(shape, holding(types)) for shape, types in each]
     rng = np.random.default_rng(seed)
-    parts = [_boundary(rng, ports, events // 4), extremes(model, ports, events // 4, rng)]
-    rest = max(events - sum(len(part[0]) for part in parts), 0)
-    parts.append([_random(rng, shape, precision, rest) for shape, precision in ports])
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    sets = {"boundary": _boundary(rng, ports, events // 4), "extremes": extremes(model, ports, events // 4, rng)}
+    rest = max(events - sum(len(arrays[0]) for arrays in sets.values()), 0)
+    sets["random"] = [_random(rng, shape, precision, rest) for shape, precision in ports]
+    return {name: [_snap(array, types) for array, (_, types) in zip(arrays, each, strict=True)] for name, arrays in sets.items()}
+
+
+def _snap(array: np.ndarray, types: Sequence[Precision]) -> np.ndarray:
+    """Round and saturate each feature to its own type."""
+    return np.stack([kind.quantize(array[..., i]) for i, kind in enumerate(types)], axis=-1)
 
 
 Ports = Sequence[tuple[tuple[int, ...], Precision]]
 
 
-def _exhaustive(ports: Ports) -> list[np.ndarray]:
+def _exhaustive(ports: Sequence[tuple[tuple[int, ...], Sequence[Precision]]]) -> list[np.ndarray]:
     axes = [
-        np.ldexp(
-            np.arange(np.ldexp(kind.low, kind.fractional), np.ldexp(kind.high, kind.fractional) + 1), -kind.fractional
-        )
-        for shape, kind in ports
-        for _ in range(int(np.prod(shape)))
+        np.ldexp(np.arange(np.ldexp(kind.low, kind.fractional), np.ldexp(kind.high, kind.fractional) + 1), -kind.fractional)
+        for shape, types in ports
+        for kind in list(types) * int(np.prod(shape[:-1]))
     ]
     table = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
     ends = np.cumsum([int(np.prod(shape)) for shape, _ in ports])[:-1]

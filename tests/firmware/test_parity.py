@@ -43,8 +43,10 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("backend", ["Vitis", "Vivado"])
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [(name, "Vitis") for name in PLANS] + [("8 bits", "Vivado"), ("6 bits, integer 3", "Vivado"), ("binary", "Vivado")],
+)
 def test_plans_are_exact_everywhere_on_the_grid(name: str, backend: str, proven: Prove) -> None:
     weight, bias, activation, output, sparsity = PLANS[name]
     plan = dict.fromkeys(("fc1", "fc2"), (weight, bias, activation)) | {"output": (weight, bias, output)}
@@ -59,9 +61,7 @@ def _wide(output: bool) -> Any:
     hidden = ("quantized_bits(9,1)", "quantized_bits(23,15)", "quantized_relu(16,15)")
     last = ("quantized_bits(9,1)", "quantized_bits(23,15)", "quantized_bits(32,15)")
     kernel = ("quantized_bits(32,15)", "quantized_bits(23,15)", None)
-    model = mlp(
-        {"fc1": hidden, "fc2": hidden, "fc3": hidden, "output": last if output else kernel}, 30, [20, 10, 10, 4]
-    )
+    model = mlp({"fc1": hidden, "fc2": hidden, "fc3": hidden, "output": last if output else kernel}, 30, [20, 10, 10, 4])
     rng = np.random.default_rng(3)
     for layer in model.layers:
         if layer.get_weights():

@@ -32,9 +32,7 @@ def activation(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> T
     layer = call.layer
     kind = type(layer).__name__
     if kind == "ReLU" and (layer.max_value is not None or float(layer.negative_slope) or float(layer.threshold)):
-        raise InputError(
-            f"{layer.name}: ReLU with max_value, negative_slope or threshold: use QActivation('quantized_relu(…)')"
-        )
+        raise InputError(f"{layer.name}: ReLU with max_value, negative_slope or threshold: use QActivation('quantized_relu(…)')")
     function = layer.activation if kind == "Activation" else kind.lower()
     return apply(call, lowering, sources[0], function, call.name)
 
@@ -77,8 +75,7 @@ def quantize(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wan
     check_scale(call.layer.name, "activation", quantizer)
     if isinstance(getattr(quantizer, "alpha", None), str):
         raise InputError(
-            f"{call.layer.name}: alpha={quantizer.alpha!r} in an activation scales by the data of the batch: set "
-            "alpha=1"
+            f"{call.layer.name}: alpha={quantizer.alpha!r} in an activation scales by the data of the batch: set alpha=1"
         )
     if getattr(quantizer, "alpha", None) not in (None, 1, 1.0):
         raise InputError(f"{call.layer.name}: an activation with alpha={quantizer.alpha} is not converted: set alpha=1")
@@ -137,9 +134,7 @@ def _quantized_relu(call: Call, lowering: Lowering, source: Tensor, quantizer: A
     if quantizer.use_sigmoid:
         raise InputError(f"{call.layer.name}: quantized_relu with use_sigmoid is not converted: set use_sigmoid=0")
     if quantizer.relu_upper_bound is not None and not quantizer.is_quantized_clip:
-        raise InputError(
-            f"{call.layer.name}: quantized_relu with relu_upper_bound is not converted: use the bits for the bound"
-        )
+        raise InputError(f"{call.layer.name}: quantized_relu with relu_upper_bound is not converted: use the bits for the bound")
     if quantizer.negative_slope:
         return _leaky(call, lowering, source, quantizer, wanted)
     return _relu(call, lowering, source, wanted, Cast(int(quantizer.bits), int(quantizer.integer), signed=False))
@@ -182,18 +177,14 @@ def _hard_sigmoid(call: Call, lowering: Lowering, source: Tensor, quantizer: Any
     if quantizer.use_real_sigmoid:
         return table(call, lowering, source, "sigmoid", wanted, target)
     if quantizer.symmetric:
-        raise InputError(
-            f"{call.layer.name}: quantized_sigmoid with symmetric=True is not converted: set symmetric=False"
-        )
+        raise InputError(f"{call.layer.name}: quantized_sigmoid with symmetric=True is not converted: set symmetric=False")
     before = lowering.exact(call, source)
     lsb = min(before.lsb - 1, -1)
     half = 1 << (-1 - lsb)
     shifted = Values(lsb, before.scaled(-1).at(lsb).low + half, before.scaled(-1).at(lsb).high + half)
     lowering.need(call.name, shifted.bits + 1)
     ones = np.ones(before.channels)
-    return lowering.scale_shift(
-        wanted, source, Grid.of(ones / 2), Grid.of(ones / 2), target.values(shifted), target.type
-    )
+    return lowering.scale_shift(wanted, source, Grid.of(ones / 2), Grid.of(ones / 2), target.values(shifted), target.type)
 
 
 def _binary(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wanted: str) -> Tensor:
@@ -233,9 +224,7 @@ def _ternary(call: Call, lowering: Lowering, source: Tensor, quantizer: Any, wan
     )
 
 
-def table(
-    call: Call, lowering: Lowering, source: Tensor, function: str, wanted: str, target: Cast | None = None
-) -> Tensor:
+def table(call: Call, lowering: Lowering, source: Tensor, function: str, wanted: str, target: Cast | None = None) -> Tensor:
     """A function that hls4ml takes from a table: approximate, converted only when accepted by the layer's name.
 
     Raises

@@ -43,8 +43,8 @@ def convolution(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> 
     """Convolution over one or two axes."""
     layer = call.layer
     weights = [np.asarray(weight) for weight in layer.get_weights()]
-    kernel = quantized(call, lowering, layer, "kernel", weights[0])
-    bias = quantized(call, lowering, layer, "bias", weights[1]) if layer.use_bias else None
+    kernel = quantized(lowering, layer, "kernel", weights[0])
+    bias = quantized(lowering, layer, "bias", weights[1]) if layer.use_bias else None
     return _convolve(call, lowering, sources[0], kernel, bias)
 
 
@@ -102,8 +102,8 @@ def depthwise(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> Te
     """One filter per channel."""
     layer = call.layer
     weights = [np.asarray(weight) for weight in layer.get_weights()]
-    kernel = quantized(call, lowering, layer, "depthwise", weights[0])
-    bias = quantized(call, lowering, layer, "bias", weights[1]) if layer.use_bias else None
+    kernel = quantized(lowering, layer, "depthwise", weights[0])
+    bias = quantized(lowering, layer, "bias", weights[1]) if layer.use_bias else None
     tensor = _depthwise(call, lowering, sources[0], kernel, bias, call.name)
     return layer_activation(call, lowering, tensor, layer)
 
@@ -144,9 +144,9 @@ def separable(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> Te
     """A depthwise convolution, unrounded, then a convolution of width one."""
     layer = call.layer
     weights = [np.asarray(weight) for weight in layer.get_weights()]
-    depth = quantized(call, lowering, layer, "depthwise", weights[0])
-    point = quantized(call, lowering, layer, "pointwise", weights[1])
-    bias = quantized(call, lowering, layer, "bias", weights[2]) if layer.use_bias else None
+    depth = quantized(lowering, layer, "depthwise", weights[0])
+    point = quantized(lowering, layer, "pointwise", weights[1])
+    bias = quantized(lowering, layer, "bias", weights[2]) if layer.use_bias else None
     middle = _depthwise(call, lowering, sources[0], depth, None, f"{call.name}_depthwise")
     filters = point.values.shape[-1]
     values, bits = product(middle.values, Grid(point.values.reshape(-1, filters), point.lsb), bias)

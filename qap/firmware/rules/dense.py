@@ -15,7 +15,7 @@ from qap.firmware.rules.activations import layer_activation
 from qap.firmware.values import Grid, product
 
 
-def quantized(call: Call, lowering: Lowering, layer: Any, what: str, latent: np.ndarray) -> Grid:
+def quantized(lowering: Lowering, layer: Any, what: str, latent: np.ndarray) -> Grid:
     """Return a weight tensor quantized by the layer's own quantizer, and remember it."""
     grid = constants(layer.name, what, getattr(layer, f"{what}_quantizer_internal", None), latent)
     lowering.weights[layer, what] = grid
@@ -48,8 +48,8 @@ def time_distributed(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]
 
 def _dense(call: Call, lowering: Lowering, source: Tensor, layer: Any) -> Tensor:
     weights = [np.asarray(weight) for weight in layer.get_weights()]
-    kernel = quantized(call, lowering, layer, "kernel", weights[0])
-    bias = quantized(call, lowering, layer, "bias", weights[1]) if layer.use_bias else None
+    kernel = quantized(lowering, layer, "kernel", weights[0])
+    bias = quantized(lowering, layer, "bias", weights[1]) if layer.use_bias else None
     values, bits = product(lowering.exact(call, source), kernel, bias)
     lowering.need(call.name, bits)
     positions = len(source.shape) - 1

@@ -25,7 +25,7 @@ def quantized_batch_normalization(call: Call, lowering: Lowering, sources: tuple
 def batch_normalization(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> Tensor:
     """x·s + b with s = γ/√(σ² + ε) and b = β - µ·s, both exact in few bits, as `qap.firmware.prepare` makes them."""
     layer, source = call.layer, sources[0]
-    axis = list(np.ravel(layer.axis))
+    axis = [int(number) for number in np.ravel(layer.axis)]
     if axis not in ([len(source.shape)], [-1]):
         raise InputError(f"{layer.name}: BatchNormalization over axis {axis} is not converted: use the last axis")
     before = lowering.exact(call, source)

@@ -91,9 +91,7 @@ def _average(call: Call, lowering: Lowering, source: Tensor, kind: Any) -> Tenso
     layer = call.layer
     before, config = lowering.exact(call, source), _config(layer)
     if _is_padded(layer, source.shape, call.shape):
-        raise InputError(
-            f"{layer.name}: average pooling over padded borders divides by varying counts: use padding='valid'"
-        )
+        raise InputError(f"{layer.name}: average pooling over padded borders divides by varying counts: use padding='valid'")
     count = int(np.prod(layer.pool_size)) if hasattr(layer, "pool_size") else int(np.prod(source.shape[:-1]))
     twos = (count & -count).bit_length() - 1
     odd = count >> twos

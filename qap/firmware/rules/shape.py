@@ -40,18 +40,14 @@ def reshape(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> Tens
     if shape[-1] == source.shape[-1]:
         values = before
     layers = stack().keras.layers
-    return lowering.emit(
-        lambda name: layers.Reshape(shape, name=name), call.name, source, values, result=source.type, moves=True
-    )
+    return lowering.emit(lambda name: layers.Reshape(shape, name=name), call.name, source, values, result=source.type, moves=True)
 
 
 @rule("UpSampling1D", "UpSampling2D")
 def upsampling(call: Call, lowering: Lowering, sources: tuple[Tensor, ...]) -> Tensor:
     """Repeat positions."""
     if getattr(call.layer, "interpolation", "nearest") != "nearest":
-        raise InputError(
-            f"{call.layer.name}: interpolation {call.layer.interpolation!r} is not converted: use 'nearest'"
-        )
+        raise InputError(f"{call.layer.name}: interpolation {call.layer.interpolation!r} is not converted: use 'nearest'")
     return _same_values(call, lowering, sources[0], lowering.exact(call, sources[0]))
 
 
