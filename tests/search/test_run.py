@@ -16,9 +16,10 @@ import pytest
 from qap.backend import custom_objects, stack
 from qap.config.load import load_config
 from qap.config.schema import Study as Config
+from qap.datasets.dataset import prepare
 from qap.errors import InputError, QapError
 from qap.models.builders import quantize_weights
-from qap.plan import Plan
+from qap.plan import LayerPlan, Plan, Precision
 from qap.report.write import run_study
 from qap.search.run import run_search, search_front, trained
 from qap.search.study import LOG, STORE, Study
@@ -232,3 +233,28 @@ def test_wrong_turns_are_refused(whole: Path, file: Path, tmp_path: Path) -> Non
     (tmp_path / "moved.npz").write_bytes(other.read_bytes())
     with pytest.raises(InputError, match="the data have changed"):
         run_search(_config(tmp_path / "moved.npz", "search.trials=1"), tmp_path / "study", resume=True)
+
+
+def test_the_wide_students_plan_is_trained_and_proven_in_float64(tmp_path: Path) -> None:
+    """30 inputs, layers 20-10-10-4, widths whose sums pass what float32 holds."""
+    hidden = LayerPlan(Precision(9, 1), Precision(23, 15), Precision(16, 15, signed=False))
+    last = LayerPlan(Precision(9, 1), Precision(23, 15), Precision(32, 15))
+    plan = Plan((("fc1", hidden), ("fc2", hidden), ("fc3", hidden), ("output", last)))
+    wide = prepare(blobs(2000, features=30, classes=4), Precision(12, 3))
+    config = load_config(None, [*SMALL, "model.hidden=[20,10,10]", "data.input={bits: 12, integer: 3}", "search.trials=1"])
+    report = run_study(config, tmp_path / "study", data=wide, plans=[plan])
+    parity = report.front[0].parity
+    assert parity is not None
+    assert (parity.exact, parity.events, parity.reference) == (400, 400, "float64")
+
+
+def test_open_widths_and_a_users_model_function(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from qap.models.builders import build\n\n"
+        "def model(architecture, plan):\n    built = build(architecture, plan)\n    print(architecture)\n    return built\n"
+    )
+    overrides = ["search.strategy=random", "search.space.units=[4,8]", "search.trials=3", "model.function=mine:model"]
+    study = run_search(_config(file, *overrides), tmp_path / "study", folder=tmp_path)
+    widths = {candidate.architecture.layers[0].units for candidate in trained(study)}
+    assert widths == {4, 8}
+    assert len(list((tmp_path / "study" / "parents").iterdir())) == 2
