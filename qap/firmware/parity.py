@@ -70,7 +70,8 @@ class Comparison:
         }
 
 
-def _lowered(model: Any, project: Project) -> Lowered:
+def lowered(model: Any, project: Project) -> Lowered:
+    """Lower a model again as it was lowered for a project."""
     return lower(
         model,
         {port.name: port.kind for port in project.inputs},
@@ -147,7 +148,7 @@ def compare(model: Any, project: Project, x: Any) -> Comparison:
     """
     arrays = project.arrays(x)
     check_inputs(model, project, arrays, project.quantized(arrays))
-    reference = Reference(model, _lowered(model, project))
+    reference = Reference(model, lowered(model, project))
     expected = reference.outputs(arrays)
     if project.head == "argmax":
         expected = [np.eye(part.shape[1])[part.argmax(axis=1)] for part in expected]

@@ -46,7 +46,8 @@ def _double(value: Any) -> Any:
         if plain is not None:
             known = getattr(qkeras, plain)(**PLAIN[plain]).get_config()
             config = {key: item for key, item in value["config"].items() if key in known}
-            value = {**value, "class_name": plain, "config": {**config, "use_bias": True}}
+            entry = {key: item for key, item in value.items() if key not in ("module", "registered_name")}
+            value = {**entry, "class_name": plain, "config": {**config, "use_bias": True}}
         if value.get("class_name") == "BatchNormalization":
             value = {**value, "config": {**value["config"], "fused": False}}
         changes = {key: None for key in WEIGHT_QUANTIZERS if key in value}

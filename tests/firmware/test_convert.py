@@ -108,7 +108,8 @@ def _refusals() -> dict[str, tuple[Callable[[], Any], str]]:
             r"a: quantized_relu with relu_upper_bound",
         ),
         "batch scale": (
-            lambda: _model(q().QActivation("quantized_bits(4,0,alpha='auto_po2')", name="a")), r"a: alpha='auto_po2' in an activation"
+            lambda: _model(q().QActivation("quantized_bits(4,0,alpha='auto_po2')", name="a")),
+            r"a: alpha='auto_po2' in an activation",
         ),
         "broken weights": (lambda: _poisoned(), r"fc1: kernel: the weights hold NaN"),
     }  # fmt: skip

@@ -31,7 +31,7 @@ def test_relu64_is_quantized_relu(slope: float, bits: int, integer: int) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["cnn_qconvbn", "qdwconvbn", "cnn_bn", "act_leaky", "nested", "shared_layer", "deepsets_td", "two_inputs", "two_outputs",
+    ["cnn_qconvbn", "qdwconvbn", "act_leaky", "nested", "shared_layer", "deepsets_td", "two_inputs", "two_outputs",
      "sepconv2d", "alpha_po2", "ternary_w", "act_in_layer", "avgpool"],
 )  # fmt: skip
 def test_the_model_in_float64_gives_the_same_outputs(name: str, tmp_path: Path) -> None:
