@@ -48,6 +48,10 @@ PrecisionText = Annotated[Precision, BeforeValidator(_precision), PlainSerialize
 """A Precision, in the file the text that `Precision.parse` reads."""
 
 
+CandidateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+"""12 hexadecimal digits as a rule; it names files and places in the page."""
+
+
 class Section(BaseModel):
     """A part of the report: frozen, unknown keys refused, no NaN or infinity."""
 
@@ -159,7 +163,7 @@ class Reference(Quality):
 class FrontEntry(Quality):
     """A candidate of the front."""
 
-    id: str
+    id: CandidateId
     architecture: str
     layers: tuple[LayerEntry, ...]
     cost: Cost
@@ -184,7 +188,7 @@ class FrontEntry(Quality):
 class Tried(Section):
     """A candidate that the search tried, whether or not it is on the front."""
 
-    id: str
+    id: CandidateId
     ebops: float
     accuracy_validation: float | None = None
     rmse_validation: float | None = None
@@ -284,7 +288,7 @@ class Report(Section):
     """hls4ml's settings by hls4ml's key: Backend, Part, ClockPeriod (ns), IOType, Strategy, ReuseFactor."""
     reference: Reference = Field(validation_alias=AliasChoices("reference", "float"), serialization_alias="float")
     tried: tuple[Tried, ...]
-    front: tuple[FrontEntry, ...]
+    front: tuple[FrontEntry, ...] = Field(min_length=1)
     """Sorted by EBOPs."""
     refused: Mapping[str, str] = {}
     """Candidates that would be on the front but of which no exact firmware can be made: id → reason."""

@@ -2,49 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qap.candidate import Figure
 from qap.files import write_text
-from qap.report.data import Report
-from qap.report.svg import front_svg, roc_svg
-from qap.report.view import NEAR, PALETTE, best, near, tagger, window
+from qap.report.data import FrontEntry, LayerEntry, Report
+from qap.report.svg import COLOURS, front_svg, roc_background_svg, roc_svg
+from qap.report.view import NEAR, best, near, window
 
 COSTS = {
     "ebops": "EBOPs",
     "bops": "BOPs",
+    "multiplications": "multiplications",
+    "multiplications_zero": "… by zero",
+    "multiplications_power_of_two": "… by a power of two",
+    "multiplications_general": "… by any other weight",
+    "weights": "weights",
     "nonzero_weights": "non-zero weights",
-    "multiplications_zero": "multiplications by zero",
-    "multiplications_power_of_two": "by a power of two",
-    "multiplications_general": "by any other weight",
+    "sparsity": "zero weights",
+    "sparsity_mask": "zero by the mask",
     "weight_memory_bits": "weight memory [bit]",
-    "accumulator_bits": "widest accumulator [bit]",
+    "accumulator_bits": "accumulator [bit]",
 }
-"""The figures of cost that the page shows, with their labels."""
+"""Labels of the figures of cost, in the order of the page; others follow under their own names."""
+ENGLISH = {"ebops": "EBOPs", "bops": "BOPs", "auc": "AUC", "rmse": "RMSE", "weight_memory_bits": "weight memory"}
+
+
+def layer_named(entry: FrontEntry, name: str) -> LayerEntry | None:
+    """Return a layer by name; candidates of another depth may lack it."""
+    return next((layer for layer in entry.layers if layer.name == name), None)
+
+
+def cost_rows(entry: FrontEntry) -> list[dict[str, Any]]:
+    """Return label, total, band, the value of each layer and the source, as text, one row per figure of cost."""
+    names = [name for name in COSTS if name in entry.cost.figures]
+    names += [name for name in entry.cost.figures if name not in COSTS]
+    layers: list[Mapping[str, Figure]] = [entry.cost.layers.get(layer.name, {}) for layer in entry.layers]
+    rows = []
+    for name in names:
+        figure, text = entry.cost.figures[name], _share if name.startswith("sparsity") else _number
+        row = {"label": COSTS.get(name, name.replace("_", " ")), "total": text(figure.value), "source": figure.source}
+        low, high = figure.low, figure.high
+        row["band"] = "" if low is None or high is None or low == high else f"({text(low)}–{text(high)})"
+        rows.append({**row, "layers": [text(found[name].value) if name in found else "–" for found in layers]})
+    return rows
+
+
+def confusion_rows(entry: FrontEntry) -> list[list[float]]:
+    """Return the fractions of each true class by predicted class."""
+    return [[value / (sum(row) or 1.0) for value in row] for row in entry.confusion]
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: ``6.4 s``, ``7 min 0 s``, ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("qap.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters: dict[str, Any] = {
+        "percent": lambda value, digits=2: f"{100 * value:.{digits}f}",
+        "count": lambda value: f"{value:,.0f}",
+        "number": _number,
+        "duration": duration,
+        "english": lambda name: ENGLISH.get(name, name),
+    }
+    found.filters.update(filters)
+    return found
 
 
 def render(report: Report) -> str:
-    """Return the page as HTML: no script, no request to anywhere, light and dark, readable on paper.
+    """Return the page as HTML.
+
+    Without a script everything can be read; the inline script only shows one candidate at a time. The page makes no
+    request to anywhere and forbids any by its content security policy.
 
     Parameters
     ----------
     report : Report
     """
-    environment = Environment(loader=PackageLoader("qap.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["percent"] = lambda value, digits=2: f"{100 * value:.{digits}f}"
-    environment.filters["count"] = lambda value: f"{value:,.0f}"
-    return environment.get_template("report.html.j2").render(
+    drawn = bool(report.reference.roc) or any(entry.roc for entry in report.front)
+    return _environment().get_template("report.html.j2").render(
         report=report,
+        percent=report.metric == "accuracy",
+        layer_names=list(dict.fromkeys(layer.name for entry in report.front for layer in entry.layers)),
         front_svg=front_svg(report),
-        rocs={entry.id: roc_svg(report, entry) for entry in report.front if entry.roc},
-        taggers={entry.id: [tagger(report, entry, k) for k in range(len(report.data.classes))] for entry in report.front},
-        costs=COSTS,
+        roc_background=roc_background_svg(report) if drawn else "",
+        roc_svg=roc_svg,
+        layer_named=layer_named,
+        cost_rows=cost_rows,
+        confusion_rows=confusion_rows,
         best=best(report),
         near=near(report),
         margin=NEAR,
         outside=window(report).outside,
-        palette=PALETTE,
+        colours=COLOURS,
     )
 
 

@@ -130,7 +130,6 @@ def front_svg(report: Report) -> Markup:
     for entry, (a, b) in zip(report.front, points, strict=True):
         low, high = y(scale * entry.score.low), y(scale * entry.score.high)
         bar = f"M{a:.1f} {low:.1f}V{high:.1f}M{a - 4:.1f} {low:.1f}h8M{a - 4:.1f} {high:.1f}h8"
-        about = escape(describe(entry, percent))
         parts.append(
             f'<a href="#c-{escape(entry.id)}"><title>{escape(describe(entry, scale))}</title><path class="error" d="{bar}"/>'
             f'<circle class="touch" cx="{a:.1f}" cy="{b:.1f}" r="14"/>'
