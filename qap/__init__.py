@@ -23,6 +23,7 @@ _PUBLIC = {
     "QapError": "qap.errors",
     "Study": "qap.search.study",
     "ToolMissingError": "qap.errors",
+    "deliver": "qap.firmware.deliver",
     "load_config": "qap.config.load",
     "load_dataset": "qap.datasets.load",
     "judge": "qap.search.judge",

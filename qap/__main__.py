@@ -6,13 +6,17 @@ Exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 an optional tool is mi
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from qap.errors import QapError
 
-VERBS = {"search": "search bit widths and sparsities, prove the front against its firmware, write the report"}
+VERBS = {
+    "search": "search bit widths and sparsities, prove the front against its firmware, write the report",
+    "firmware": "prove the firmware of a model or of a study's candidate, and deliver project, emulator and test vectors",
+}
 """Verb → what it does; the module of the same name in `qap.commands` is loaded only when its verb is used."""
 
 
@@ -46,7 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = arguments[0] if arguments else None
-    options = _parser(verb).parse_args(arguments)
+    parser = _parser(verb)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and all(re.match(r"[A-Za-z_][\w.]*=", text) for text in rest) and hasattr(options, "overrides"):
+        options.overrides += rest  # argparse takes key=value only before the options
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return import_module(f"qap.commands.{verb}").run(options)
     except QapError as error:

@@ -100,12 +100,22 @@ def make_emulator(
     return directory
 
 
-def _check(project: Project, directory: Path, name: str, version: str) -> None:
-    """Refuse, before anything is built, what cannot become an emulator."""
+def check_name(name: str, version: str) -> None:
+    """Refuse a name or version that no file or C function can carry.
+
+    Raises
+    ------
+    InputError
+    """
     if not re.fullmatch(r"[A-Za-z]\w{0,63}", name, re.ASCII):
         raise InputError(f"name: expected a C name of letters, digits and _, received {name!r}")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,31}", version, re.ASCII):
         raise InputError(f"version: expected letters, digits, dot, minus, underscore as in 1.0.0, received {version!r}")
+
+
+def _check(project: Project, directory: Path, name: str, version: str) -> None:
+    """Refuse, before anything is built, what cannot become an emulator."""
+    check_name(name, version)
     for port in (*project.inputs, *project.outputs):
         if _type(port)[1] > 53:
             raise InputError(f"{port.name}: {port.type} has more bits than the 53 of a double: choose a narrower type")
