@@ -167,4 +167,5 @@ def compose(study: Study, verdict: Verdict, context: Context, command: str) -> R
         reference=_reference(study, best, context),
         tried=tuple(tried),
         front=tuple(_entry(study, one, context) for one in verdict.judged),
+        refused=verdict.refused,
     )

@@ -238,19 +238,43 @@ def test_scale_ticks():
     assert Scale(0, 1, 100, 0)(7) == 0  # kept on the axis
 
 
+def in_browser(path: Path, fragment: str = "") -> Page:
+    """Load a page in Chromium and return what its script made of it; complaints on the console fail."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    command = [str(BROWSER), *options, f"file://{path}{fragment}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert not re.search(r"CONSOLE|Refused to|ERR_", run.stderr), run.stderr
+    return Page(run.stdout)
+
+
+def chosen(page: Page) -> str:
+    """Return the candidate that is shown, marked in the table and in the front alike."""
+    (shown,) = [element["id"] for element in page.all("article") if "on" in (element.get("class") or "").split()]
+    assert [row["data-candidate"] for row in page.all("tr") if row.get("class") == "on"] == [shown]
+    assert [link["href"] for link in page.all("a") if link.get("class") == "on"] == [f"#{shown}"]
+    return shown
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
 def test_in_a_browser_one_candidate_is_shown(report, tmp_path):
     write_page(report, tmp_path / "report.html")
-    chosen = report.front[4].id
-    for fragment, expected in ((f"#c-{chosen}", chosen), ("", near(report).id), ("#c-nothing", near(report).id)):
-        run = subprocess.run(
-            [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom",
-             f"file://{tmp_path}/report.html{fragment}"],
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        page = Page(run.stdout)
-        shown = [attributes["id"] for attributes in page.all("article") if "on" in (attributes.get("class") or "").split()]
-        assert shown == [f"c-{expected}"]
-        marked = [row["data-candidate"] for row in page.all("tr") if row.get("class") == "on"]
-        assert marked == shown
-        assert not re.search(r"CONSOLE|Refused to|ERR_", run.stderr), run.stderr
+    fifth = f"c-{report.front[4].id}"
+    assert chosen(in_browser(tmp_path / "report.html", f"#{fifth}")) == fifth
+    assert chosen(in_browser(tmp_path / "report.html", "#c-nothing")) == f"c-{near(report).id}"
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
+@pytest.mark.parametrize(
+    ("selector", "candidate"),
+    [("svg a", 0), (".front-table tbody tr td:last-child", 0), (".front-table a", 0), ("article.on button:last-child", None)],
+)
+def test_in_a_browser_a_click_selects(report, tmp_path, selector, candidate):
+    click = f"document.querySelector('{selector}').dispatchEvent(new MouseEvent('click', {{bubbles: true, cancelable: true}}))"
+    page = tmp_path / "report.html"
+    page.write_text(render(report).replace("</body>", f"<script>{click}</script></body>"))
+    after = report.front[report.front.index(near(report)) + 1]
+    expected = after if candidate is None else report.front[candidate]
+    found = in_browser(page)
+    assert chosen(found) == f"c-{expected.id}"
+    brief = found.text[: found.text.index("The front, by rising EBOPs")]
+    assert f"{expected.id} 16-32-16-5 {100 * expected.accuracy.value:.2f} %" in brief
