@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
         from qap.firmware.csim import require_compiler
 
         require_compiler()
-    command = shlex.join(["python", "-m", "qap.search", str(options.study), *options.overrides])
+    where = ["--output", str(options.output)] if options.output else []
+    command = shlex.join(["python", "-m", "qap.search", str(options.study), *options.overrides, *where])
     return _run(config, output, options, command)
 
 
@@ -63,8 +64,7 @@ def _run(config: Study, output: Path, options: argparse.Namespace, command: str)
             )  # fmt: skip
         except KeyboardInterrupt:
             print(
-                f"qap search: stopped; what is trained is kept. Go on with: {command} --output {shlex.quote(str(output))} "
-                "--resume",
+                f"qap search: stopped; what is trained is kept. Go on with: {command} --resume",
                 file=sys.stderr,
             )
             return 1
