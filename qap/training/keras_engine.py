@@ -78,8 +78,8 @@ def fit(model: Any, job: Job, data: Dataset, callbacks: Sequence[Any] = ()) -> f
     """Train as ``model.fit`` does, an epoch in one graph call, and return the last epoch's loss.
 
     Keras's own ``train_step`` runs in a loop inside the graph. With the optimizer's variables made beforehand and no value
-    carried out of the loop, TensorFlow traces the step once; ``fit`` traces it two to four times, and tracing takes as long as the
-    training of a small network. Weights and masks are the same bit for bit.
+    carried out of the loop, TensorFlow traces the step once; ``fit`` traces it two to four times, and tracing
+    takes as long as the training of a small network. Weights and masks are the same bit for bit.
 
     Raises
     ------
