@@ -192,9 +192,9 @@ def deliver(
         made.mkdir(mode=0o755)
         say("converting")
         project = convert(prepared.model, inputs, made / "project", settings, accept=accept, head=head)
+        sets, rounded = _sets(prepared.model, project, inputs, events, vectors)
         say("building the C-simulation")
         build(project)
-        sets, rounded = _sets(prepared.model, project, inputs, events, vectors)
         proof = prove(prepared.model, project, sets, say)
         if proof.verdict == INEXACT and not keep:
             raise QapError(_failure(proof))
@@ -231,6 +231,9 @@ def _sets(
     rounded = {}
     if events is not None:
         raw, exact = project.arrays(events.x), project.quantized(events.x)
+        for what, values in (("labels", events.labels), ("weights", events.weights)):
+            if values is not None and np.shape(values) != (len(raw[0]),):
+                raise InputError(f"{what}: expected {len(raw[0])} numbers, one for each event, received {np.shape(values)}")
         sets[DATA] = raw
         if not quantizes_inputs(model, project):
             sets[DATA] = exact
@@ -310,8 +313,6 @@ def _thresholds(proof: Proof, events: Events | None, rates: Sequence[float]) -> 
     for element in range(port.size):
         signal = element if port.size > 1 else 1
         background = np.ones(len(logits), bool) if events.labels is None else np.asarray(events.labels) != signal
-        if len(background) != len(logits):
-            raise InputError(f"labels: expected {len(logits)} integers, one for each event, received {len(background)}")
         weights = None if events.weights is None else np.asarray(events.weights)[background]
         for rate in rates:
             point = working_point(logits[background, element], port.type, rate, weights)
