@@ -310,6 +310,12 @@ def check_strategy(graph: Any, lowered: Lowered, settings: Firmware) -> None:
                 f"firmware.ReuseFactor: {name}: {expected} is not valid with Strategy {settings.Strategy}; valid are "
                 f"{', '.join(map(str, valid))}"
             )
+        if "Depthwise" in layer.class_name and settings.Strategy == "Resource" and settings.IOType == "io_parallel":
+            raise InputError(
+                f"firmware.Strategy: {name}: hls4ml has no Resource strategy for depthwise convolutions with "
+                "io_parallel: use "
+                "Latency, or io_stream"
+            )
         if received.lower() != STRATEGIES[settings.Strategy]:
             raise InputError(
                 f"firmware.Strategy: {name}: {settings.Strategy} is not available for this layer with "

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import lru_cache
@@ -106,8 +107,40 @@ def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT) 
     finally:
         for name in (unit.name, f"{unit.name}.o"):
             (folder / name).unlink(missing_ok=True)
+    try:
+        _try(folder / temporary, project, timeout)
+    except QapError:
+        (folder / temporary).unlink()
+        raise
     (folder / temporary).replace(target)
     return target
+
+
+_FIRST_CALL = """
+import ctypes, sys
+function = getattr(ctypes.CDLL(sys.argv[1]), sys.argv[2])
+function(*((ctypes.c_double * int(size))() for size in sys.argv[3:]))
+"""
+
+
+def _try(path: Path, project: Project, timeout: float) -> None:
+    """Simulate one event in a process of its own: a failing assertion in the firmware would end this one.
+
+    Raises
+    ------
+    QapError
+        With the assertion.
+    """
+    sizes = [str(port.size) for port in (*project.inputs, *project.outputs)]
+    command = [sys.executable, "-c", _FIRST_CALL, str(path.absolute()), f"{project.name}_double", *sizes]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        raise project.fail(f"the C-simulation has not finished one event after {timeout:.0f} s") from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "ssertion" in line] or done.stderr.splitlines()[-1:]
+        said = re.sub(r".*Assertion `(.*)' failed.*", r"\1", lines[0]) if lines else f"exit code {done.returncode}"
+        raise project.fail(f"the C-simulation ends at its first event: {said}")
 
 
 def _run(command: Sequence[str], project: Project, timeout: float) -> None:

@@ -33,6 +33,8 @@ class Comparison:
         What the firmware gives, by output.
     reference : tuple of float64 arrays
         What QKeras gives.
+    fractions : dict of output name → fraction
+        Exact fraction of the events by output.
     layers : dict of layer name → fraction
         Exact fraction of traced events by layer, where a trace was made.
     worst : tuple of int
@@ -42,6 +44,7 @@ class Comparison:
     parity: Parity
     outputs: tuple[np.ndarray, ...]
     reference: tuple[np.ndarray, ...]
+    fractions: dict[str, float]
     layers: dict[str, float]
     worst: tuple[int, ...]
 
@@ -58,6 +61,7 @@ class Comparison:
             "max_difference": self.parity.max_difference,
             "first_layer": self.parity.first_layer,
             "reference": self.parity.reference,
+            "outputs": dict(self.fractions),
             "layers": dict(self.layers),
             "worst": [
                 {
@@ -156,8 +160,11 @@ def compare(model: Any, project: Project, x: Any) -> Comparison:
     received = received if isinstance(received, list) else [received]
     events = len(arrays[0])
     difference = np.zeros(events)
-    for one, other in zip(expected, received, strict=True):
-        difference = np.maximum(difference, np.abs(one - other).reshape(events, -1).max(axis=1))
+    fractions = {}
+    for port, one, other in zip(project.outputs, expected, received, strict=True):
+        own = np.abs(one - other).reshape(events, -1).max(axis=1)
+        fractions[port.name] = float((own == 0).mean())
+        difference = np.maximum(difference, own)
     wrong = np.nonzero(~(difference == 0))[0]  # NaN is not exact
     first, layers = None, {}
     if len(wrong):
@@ -165,7 +172,7 @@ def compare(model: Any, project: Project, x: Any) -> Comparison:
         first = next((name for name, fraction in layers.items() if fraction < 1), "the outputs")
     worst = wrong[np.argsort(-difference[wrong], kind="stable")][:10]
     parity = Parity(events, events - len(wrong), float(difference.max()), first, reference.arithmetic)
-    return Comparison(parity, tuple(received), tuple(expected), layers, tuple(int(event) for event in worst))
+    return Comparison(parity, tuple(received), tuple(expected), fractions, layers, tuple(int(event) for event in worst))
 
 
 def by_layer(reference: Reference, project: Project, arrays: Sequence[np.ndarray]) -> dict[str, float]:

@@ -43,6 +43,17 @@ def test_a_failing_build_gives_the_first_error(tmp_path: Path) -> None:
     assert not list((project.directory / "firmware").glob("*.so"))
 
 
+def test_an_assertion_in_the_firmware_does_not_end_the_process(tmp_path: Path) -> None:
+    _, project = _project(tmp_path / "project")
+    source = project.directory / "firmware/qap.cpp"
+    text = source.read_text().replace("#include <iostream>", "#include <iostream>\n#include <cassert>", 1)
+    source.write_text(text.replace("    nnet::dense", '    assert("not supported" && false);\n    nnet::dense', 1))
+    with pytest.raises(QapError, match="ends at its first event: .not supported. && false"):
+        build(project)
+    with pytest.raises(QapError, match="not built"):
+        simulate(project, np.zeros((1, 3)))
+
+
 def test_a_hanging_build_is_stopped(tmp_path: Path) -> None:
     _, project = _project(tmp_path / "project")
     start = time.monotonic()

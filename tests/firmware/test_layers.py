@@ -39,9 +39,9 @@ BOUNDED = {"softmax": 0.005, "act_tanh_real": 0.25, "act_sigm_real": 0.25}
 
 QUICK = [
     ("mlp_3bit", "Vivado", "io_stream", "Resource"),
-    ("cnn_bn", "Vitis", "io_parallel", "Latency"),
+    ("cnn_bn", "Vitis", "io_parallel", "Resource"),
     ("cnn_qconvbn", "Vivado", "io_stream", "Latency"),
-    ("sepconv1d", "Vitis", "io_parallel", "Resource"),
+    ("sepconv1d", "Vitis", "io_parallel", "Latency"),
     ("residual", "Vitis", "io_stream", "Latency"),
     ("deepsets_dense3d", "Vivado", "io_parallel", "Latency"),
     ("deepsets_gap10", "Vitis", "io_parallel", "Latency"),
@@ -78,6 +78,12 @@ def test_pairwise_cases_are_exact(name: str, backend: str, io_type: str, strateg
 @pytest.mark.parametrize("name", ["alpha_auto", "qrelu_dense_float", "qlstm"])
 def test_what_cannot_be_exact_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
     check(name, "Vitis", "io_parallel", "Latency", tmp_path)
+
+
+def test_a_strategy_that_the_firmware_asserts_against_is_refused(tmp_path: Path) -> None:
+    row = table.measure(cases.CASES["depthwise"], Firmware(Strategy="Resource"), tmp_path)
+    assert row.status == "refused"
+    assert "no Resource strategy for depthwise convolutions" in row.reason
 
 
 def test_a_table_is_refused_unless_it_is_accepted(tmp_path: Path) -> None:

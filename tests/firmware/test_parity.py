@@ -129,6 +129,7 @@ def test_a_flipped_weight_bit_is_found_and_its_layer_named(index: int, name: str
     assert after.parity.first_layer == name, after.layers
     assert after.parity.exact < 500
     assert after.parity.max_difference > 0
+    assert after.to_dict()["outputs"][project.outputs[0].name] == after.parity.fraction
     event = after.worst[0]
     assert np.abs(after.logits[event] - after.reference[0][event]).max() == after.parity.max_difference
 

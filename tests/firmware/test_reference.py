@@ -29,11 +29,20 @@ def test_relu64_is_quantized_relu(slope: float, bits: int, integer: int) -> None
     assert np.array_equal(np.asarray(relu64(quantizer)(stack().tf.constant(x, "float64"))), expected)
 
 
+SLOW = ["qdwconvbn", "shared_layer", "deepsets_td", "two_outputs", "sepconv2d", "ternary_w", "act_in_layer", "avgpool"]
+
+
 @pytest.mark.parametrize(
     "name",
-    ["cnn_qconvbn", "qdwconvbn", "act_leaky", "nested", "shared_layer", "deepsets_td", "two_inputs", "two_outputs",
-     "sepconv2d", "alpha_po2", "ternary_w", "act_in_layer", "avgpool"],
-)  # fmt: skip
+    [
+        "cnn_qconvbn",
+        "act_leaky",
+        "nested",
+        "two_inputs",
+        "alpha_po2",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
+    ],
+)
 def test_the_model_in_float64_gives_the_same_outputs(name: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
