@@ -68,20 +68,15 @@ def run(options: argparse.Namespace) -> int:
         if not options.quiet:
             print(message, file=sys.stderr)
 
-    from qap.firmware.deliver import RECORD, Delivery
-
+    kept = "nothing was delivered"
     try:
-        if (options.source / RECORD).is_file():
-            delivery = Delivery.load(options.source)
-        elif (options.source / "config.yaml").is_file():
-            delivery = _from_study(options, say)
-        else:
-            delivery = _from_file(options, say)
+        delivery = _delivery(options, say)
         code = 1 if delivery.verdict == "not exact" else 0
+        kept = f"the delivery in {delivery.directory} stands"
         if code == 0:
             delivery = _stages(delivery, options.stage, say)
     except KeyboardInterrupt:
-        print("qap firmware: stopped; nothing was delivered", file=sys.stderr)
+        print(f"qap firmware: stopped; {kept}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps({**delivery.record, "directory": str(delivery.directory)}, indent=1))
@@ -90,6 +85,25 @@ def run(options: argparse.Namespace) -> int:
     if code:
         print(f"qap firmware: not bit-exact; {delivery.directory} is kept for a look, do not use it", file=sys.stderr)
     return code
+
+
+def _delivery(options: argparse.Namespace, say: Any) -> Delivery:
+    """Take an earlier delivery, or make one of a study's candidate or of a model file."""
+    from qap.firmware.deliver import RECORD, Delivery
+
+    if (options.source / RECORD).is_file():
+        if options.overrides or options.precision or options.candidate or options.output or options.inputs:
+            raise InputError(
+                f"{options.source} is a delivery: only --stage goes with it; deliver its model again for other settings"
+            )
+        return Delivery.load(options.source)
+    return _from_study(options, say) if (options.source / "config.yaml").is_file() else _from_file(options, say)
+
+
+def _c_name(text: str) -> str:
+    """Return a name near a text that a C function can carry."""
+    name = re.sub(r"\W", "_", text, flags=re.ASCII)
+    return (name if name[:1].isalpha() else f"model_{name}")[:64]
 
 
 def _stages(delivery: Delivery, stages: list[str], say: Any) -> Delivery:
@@ -115,7 +129,7 @@ def _from_file(options: argparse.Namespace, say: Any) -> Delivery:
     model = load_model(path)
     events = None if options.inputs is None else read_events(options.inputs, [tensor.name for tensor in model.inputs])
     return deliver(
-        model, _precisions(options.precision), output, settings, events=events, name=path.stem, origin=path.name,
+        model, _precisions(options.precision), output, settings, events=events, name=_c_name(path.stem), origin=path.name,
         **_common(options, say),
     )  # fmt: skip
 
@@ -147,7 +161,7 @@ def _from_study(options: argparse.Namespace, say: Any) -> Delivery:
     grid = study.config.data.input
     return deliver(
         model, _precisions(options.precision) or Precision(grid.bits, grid.integer), output, settings, events=events,
-        name=re.sub(r"\W", "_", f"{study.config.name}_{candidate.id}"),
+        name=_c_name(f"{study.config.name[:50]}_{candidate.id}"),
         origin=f"candidate {candidate.id} of the study {study.config.name}", **_common(options, say),
     )  # fmt: skip
 
