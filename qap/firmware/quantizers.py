@@ -144,9 +144,8 @@ def check_scale(layer: str, what: str, quantizer: Any) -> None:
 def _unquantized(layer: str, what: str, latent: np.ndarray) -> Grid:
     grid = Grid.of(latent)
     if grid.bits > MAX_UNQUANTIZED_BITS:
+        cure = ", or round it with qap.firmware.prepare(model)" if what == "bias" else ""
         raise InputError(
-            f"{layer}: {what}: no quantizer, and the float values need {grid.bits} bits: give it a {what}_quantizer, "
-            "or "
-            "put its constants on a grid with qap.firmware.prepare(model)"
+            f"{layer}: {what}: no quantizer, and the float values need {grid.bits} bits: give it a {what}_quantizer{cure}"
         )
     return grid
