@@ -40,6 +40,10 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN reorders sums by shape: another machine, another front
 }
+KERAS_3 = (
+    "TensorFlow was imported before qap and has chosen Keras 3: import qap first and call qap.backend.stack(), or set "
+    "TF_USE_LEGACY_KERAS=1 before Python starts."
+)
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,8 @@ def check_environment() -> None:
     for name in ("tensorflow", "tf-keras", "tensorflow-model-optimization", "qkeras", "hls4ml"):
         if not _installed(name):
             raise InputError(f"The package {name} is missing: `pip install {name}`, or reinstall qap.")
-    loaded = sys.modules.get("tensorflow")
-    if loaded is not None and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
-        raise InputError(
-            "TensorFlow was imported before qap and has chosen Keras 3: import qap first and call "
-            "qap.backend.stack(), or set TF_USE_LEGACY_KERAS=1 before Python starts."
-        )
+    if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+        raise InputError(KERAS_3)
 
 
 @contextlib.contextmanager
@@ -119,8 +119,11 @@ def stack() -> Stack:
         raise InputError("TF_USE_LEGACY_KERAS is set to something else than 1: unset it, qap needs Keras 2.")
     with _silenced_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import qkeras
         import tensorflow as tf
+
+        if "tf_keras" not in tf.keras.__name__:  # chosen for good when tf.keras was first touched
+            raise InputError(KERAS_3)
+        import qkeras
         import tf_keras
         from tensorflow_model_optimization.sparsity import keras as sparsity
     for module in ("tf_keras", "qkeras", "tensorflow_model_optimization"):

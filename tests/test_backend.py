@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -37,12 +38,14 @@ def test_a_missing_library_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    clean = {key: value for key, value in os.environ.items() if key not in backend.ENVIRONMENT}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=clean)
 
 
-def test_tensorflow_with_keras_3_is_found() -> None:
+@pytest.mark.parametrize("later", ["", "tensorflow.keras.__version__; os.environ['TF_USE_LEGACY_KERAS'] = '1'"])
+def test_tensorflow_with_keras_3_is_found(later: str) -> None:
     done = _python(
-        "import tensorflow\nfrom qap.backend import stack\nfrom qap.errors import InputError\n"
+        f"import os\nimport tensorflow\n{later}\nfrom qap.backend import stack\nfrom qap.errors import InputError\n"
         "try:\n    stack()\nexcept InputError as error:\n    print(error)\n"
     )
     assert "has chosen Keras 3" in done.stdout, done.stderr
