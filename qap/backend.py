@@ -121,7 +121,7 @@ def stack() -> Stack:
         warnings.simplefilter("ignore")
         import tensorflow as tf
 
-        if "tf_keras" not in tf.keras.__name__:  # chosen for good when tf.keras was first touched
+        if not tf.keras.__name__.startswith("tf_keras"):  # chosen for good when tf.keras is first touched
             raise InputError(KERAS_3)
         import qkeras
         import tf_keras
