@@ -157,7 +157,7 @@ def _from_study(options: argparse.Namespace, say: Any) -> Delivery:
         events = read_events(options.inputs, [tensor.name for tensor in model.inputs])
     else:
         labels = data.test.y if data.task == "classification" else None
-        events = Events(data.test.x, f"test split of {data.name}", labels, data.test.weight)
+        events = Events(data.test.x, f"test split of {data.name}", labels, data.test.weight, data.class_names)
     grid = study.config.data.input
     return deliver(
         model, _precisions(options.precision) or Precision(grid.bits, grid.integer), output, settings, events=events,
@@ -307,7 +307,8 @@ def summary(delivery: Delivery) -> str:
         lines.append(f"bounded by the accepted tables of {', '.join(record['bounds'])}: largest difference at {worst}")
     for point in record["thresholds"]:
         lines.append(
-            f"{point['output']}[{point['element']}] ≥ {point['threshold']} (integer): {point['passed']:.5f} of the background"
+            f"{point['name']} ≥ {point['threshold']} (integer, {point['output']}[{point['element']}]): passes "
+            f"{point['passed']:.5f} of the background"
         )
     for stage, figures in record["vendor"].items():
         shown = ", ".join(f"{name} {found['value']:g}" for name, found in figures.items())

@@ -23,17 +23,20 @@ from qap.firmware.csim import build, require_compiler
 from qap.firmware.emulator import check_name, make_emulator
 from qap.firmware.heads import working_point
 from qap.firmware.lowering import Inputs
-from qap.firmware.model_file import quantized_inputs
+from qap.firmware.model_file import PRUNING, quantized_inputs
 from qap.firmware.parity import quantizes_inputs
 from qap.firmware.prepare import prepare
 from qap.firmware.project import Port, Project
 from qap.firmware.proof import EXACT, INEXACT, Proof, Say, prove
+from qap.firmware.rebuild import leaves
 from qap.firmware.reports import read_reports
 from qap.firmware.vectors import vector_sets
 
 RECORD, SUMMARY, PARITY, MODEL = "delivery.json", "summary.md", "parity.json", "model.keras"
 FORMAT = 1
 DATA = "data"
+EFFECT = 4096
+"""Events on which the effect of rounded constants is measured."""
 VECTORS = {DATA: 200, "random": 200, "boundary": 50, "extremes": 50, "exhaustive": 300}
 """Events of each set that become test vectors of the emulator and of the project's own test bench."""
 
@@ -51,12 +54,15 @@ class Events:
         Classes, for working points.
     weights : (events,) array, optional
         Event weights, for working points.
+    classes : sequence of str, optional
+        Names of the classes, in the order of the outputs.
     """
 
     x: Any
     origin: str = "the given events"
     labels: np.ndarray | None = None
     weights: np.ndarray | None = None
+    classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -182,6 +188,8 @@ def deliver(
         events = Events(events)
     if rates and (events is None or head != "logits"):
         raise InputError("rates: working points need events (--inputs, or a study) and the head logits")
+    if wrapped := [layer.name for layer in leaves(model) if type(layer).__name__ == PRUNING]:
+        raise InputError(f"{wrapped[0]}: a pruning wrapper: call tfmot.sparsity.keras.strip_pruning(model) first")
     inputs = quantized_inputs(model) if inputs is None else inputs
     prepared = prepare(model, bits)
     for change in prepared.changes:
@@ -203,6 +211,7 @@ def deliver(
             "events_origin": None if events is None else events.origin,
             "rounded_inputs": rounded,
             "changes": list(prepared.changes),
+            "change_of_outputs": _effect(model, prepared.model, proof) if prepared.changes else None,
             "thresholds": _thresholds(proof, events, rates),
         }
         _write(made, proof, prepared.model, record, say)
@@ -301,6 +310,24 @@ def _record(proof: Proof, name: str, version: str, origin: str) -> dict[str, Any
     }
 
 
+def _effect(given: Any, proven: Any, proof: Proof) -> dict[str, float]:
+    """Return how far the rounded constants move the outputs: the largest difference on some events, and their range."""
+    arrays = proof.sets[DATA if DATA in proof.sets else list(proof.sets)[-1]]
+    inputs = [
+        array[:EFFECT].reshape(-1, *tensor.shape[1:]).astype(np.float32)
+        for array, tensor in zip(arrays, given.inputs, strict=True)
+    ]
+    sides = [
+        [np.asarray(part, np.float64) for part in (parts if isinstance(parts, list) else [parts])]
+        for parts in (model.predict(inputs, batch_size=EFFECT, verbose=0) for model in (given, proven))
+    ]
+    return {
+        "events": len(inputs[0]),
+        "largest": max(float(np.abs(one - other).max()) for one, other in zip(*sides, strict=True)),
+        "range": max(float(np.ptp(one)) for one in sides[0]),
+    }
+
+
 def _thresholds(proof: Proof, events: Events | None, rates: Sequence[float]) -> list[dict[str, Any]]:
     """Return the integer threshold of each working point on each element of the first output."""
     if not rates:
@@ -316,7 +343,9 @@ def _thresholds(proof: Proof, events: Events | None, rates: Sequence[float]) -> 
         weights = None if events.weights is None else np.asarray(events.weights)[background]
         for rate in rates:
             point = working_point(logits[background, element], port.type, rate, weights)
-            found.append({"output": port.name, "element": element, "background_events": int(background.sum()), **asdict(point)})
+            name = events.classes[element] if len(events.classes) == port.size else f"{port.name}[{element}]"
+            known = {"output": port.name, "element": element, "name": name, "background_events": int(background.sum())}
+            found.append({**known, **asdict(point)})
     return found
 
 

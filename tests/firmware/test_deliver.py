@@ -57,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, np.ndarray, De
     model = _mlp()
     rng = np.random.default_rng(1)
     x, labels = rng.normal(0, 2, (900, 6)), rng.integers(0, 3, 900)
-    events = Events(x, "toy events", labels, rng.uniform(0.5, 2, 900))
+    events = Events(x, "toy events", labels, rng.uniform(0.5, 2, 900), ["quark", "W", "top"])
     output = tmp_path_factory.mktemp("whole") / "a" / "delivery"
     return model, x, deliver(model, INPUT, output, Firmware(ClockPeriod=2.5), events=events, name="my-tagger", rates=[0.05])
 
@@ -126,7 +126,7 @@ def test_thresholds_are_integers_that_pass_no_more_than_the_rate(whole: tuple[An
     labels, weights = rng.integers(0, 3, 900), rng.uniform(0.5, 2, 900)
     logits = simulate(delivery.project, x)
     lsb = 2.0 ** -8
-    assert [point["element"] for point in delivery.record["thresholds"]] == [0, 1, 2]
+    assert [point["name"] for point in delivery.record["thresholds"]] == ["quark", "W", "top"]
     for point in delivery.record["thresholds"]:
         background = labels != point["element"]
         scores = logits[background, point["element"]] / lsb
@@ -154,7 +154,10 @@ def test_two_inputs_batch_normalization_and_types_from_the_model(tmp_path: Path)
     expected = np.asarray(proven(arrays), np.float64)
     assert np.array_equal(simulate(delivery.project, arrays), expected)
     given = np.asarray(model(arrays), np.float64)
-    assert 0 < np.abs(given - expected).max() < 0.2, "the rounded constants are another model, if a near one"
+    effect = delivery.record["change_of_outputs"]
+    assert effect["largest"] == np.abs(given - expected).max() > 0, "the rounded constants are another model"
+    assert effect["largest"] < 0.05 * effect["range"], "if a near one"
+    assert f"moves the outputs by up to {effect['largest']:.3g}" in (tmp_path / "two" / "summary.md").read_text()
     assert "generated vectors only" not in (tmp_path / "two" / "summary.md").read_text()
 
 
@@ -262,6 +265,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"events": np.zeros((4, 5))}, r"expected an array \(events, 6\)"),
     ({"events": Events(np.zeros((4, 6)), labels=np.zeros(3, int)), "rates": [0.5]}, "labels: expected 4 numbers"),
 ]
+
+
+def test_a_pruning_wrapper_is_refused_with_the_cure(tmp_path: Path) -> None:
+    libraries = stack()
+    inputs = libraries.keras.layers.Input((4,))
+    dense = libraries.qkeras.QDense(2, kernel_quantizer="quantized_bits(4,0,alpha=1)", name="fc")
+    model = libraries.keras.Model(inputs, libraries.sparsity.prune_low_magnitude(dense)(inputs))
+    with pytest.raises(InputError, match=r"fc: a pruning wrapper: call tfmot\.sparsity\.keras\.strip_pruning"):
+        deliver(model, INPUT, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG, ids=[message[:20] for _, message in WRONG])
