@@ -65,6 +65,17 @@ def project_settings(directory: Path) -> dict[str, str]:
     return settings
 
 
+def _bounds(figure: Figure) -> tuple[float, float, float]:
+    """Return value, best and worst case."""
+    low, high = (figure.value if bound is None else bound for bound in (figure.low, figure.high))
+    return figure.value, low, high
+
+
+def _shown(bounds: tuple[float, float, float]) -> str:
+    value, low, high = bounds
+    return f"{value:g}" if low == high else f"{low:g} to {high:g}"
+
+
 def _csynth(folder: Path, top: str, part: str) -> Cost | None:
     """Read csynth.xml, else csynth.rpt; where both are there they must agree."""
     files = [folder / f"{top}_csynth.{kind}" for kind in ("xml", "rpt")]
@@ -75,10 +86,11 @@ def _csynth(folder: Path, top: str, part: str) -> Cost | None:
     ]
     if len(found) == 2:
         for name in found[0].figures.keys() & found[1].figures.keys():
-            if abs(found[0][name] - found[1][name]) > (0.01 if name.startswith("clock") else 0):
+            one, other = (_bounds(cost.figures[name]) for cost in found)
+            if max(abs(a - b) for a, b in zip(one, other, strict=True)) > (0.01 if name.startswith("clock") else 0):
                 raise InputError(
-                    f"{files[0]}: {name} is {found[0][name]:g}, but {found[1][name]:g} in {files[1].name}: the two are "
-                    "of different runs; run csynth again"
+                    f"{files[0]}: {name} is {_shown(one)}, but {_shown(other)} in {files[1].name}: the two are of "
+                    "different runs; run csynth again"
                 )
     return found[0] if found else None
 
