@@ -6,10 +6,13 @@ Exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 an optional tool is mi
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from qap.errors import QapError
 
@@ -63,5 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
+def command(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb and leave the process at once.
+
+    After a search Python spends minutes on taking down the graphs that TensorFlow has kept; every file is on the disk by then.
+    """
+    code = 1
+    try:
+        code = main(argv)
+    except SystemExit as stop:  # argparse: help, or wrong words
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:  # the process ends here in any case: nothing is swallowed
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command()

@@ -2,7 +2,7 @@
 
 import sys
 
-from qap.__main__ import main
+from qap.__main__ import command
 
 if __name__ == "__main__":
-    raise SystemExit(main(["search", *sys.argv[1:]]))
+    command(["search", *sys.argv[1:]])
