@@ -1,0 +1,303 @@
+"""Read any hls4ml project for Vitis or Vivado, also old ones and ones that qap did not make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qap.cost.hls_settings import check_backend, forced_multipliers, read_settings, read_text
+from qap.cost.hls_source import Call, HLSType, Struct, calls, constants, lookup, parse_type, strip_comments, structs, typedefs
+from qap.cost.hls_weights import arrange, expand_compressed, has_kernel, kernel_shape, read_array, repeats
+from qap.errors import InputError
+
+__all__ = ["HLSProject", "HLSType", "Layer", "read_project"]
+HELPERS = re.compile(r"(save|load|print|copy|convert|read|write|fill|change|hls4ml)_\w+|\w+_from_txt")
+"""Functions of nnet:: that are no part of the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One nnet:: call of the top function.
+
+    Parameters
+    ----------
+    name : str
+        The comment that hls4ml puts behind the call or before the struct, else the struct's name.
+    kind : str
+        The nnet:: function: dense, conv_2d_cl, relu, softmax, normalize, pooling2d_cl …
+    config : str
+        The configuration struct, '' where the call has none (clone_stream).
+    strategy : {'latency', 'resource', 'unrolled', 'distributed_arithmetic'} or None
+    reuse_factor : int
+    sizes : mapping
+        All integers of the struct; those of a nested one as ``mult_config.n_in``.
+    multiplier_limit : int or None
+    inputs, weight, bias, accum, result : HLSType or None
+    kernel : (products per output, outputs) array or None
+        A convolution's im2col matrix, whatever the order in the files; None for layers without one.
+    bias_values : (outputs,) array or None
+    repeats : int
+        How often the kernel is applied per inference.
+    arrays : mapping of name → array
+        All constants of the call, flat, in the order of the files.
+    operands : tuple of str
+        As the call has them.
+    """
+
+    name: str
+    kind: str
+    config: str
+    strategy: str | None
+    reuse_factor: int
+    sizes: Mapping[str, int]
+    multiplier_limit: int | None
+    inputs: HLSType | None
+    weight: HLSType | None
+    bias: HLSType | None
+    accum: HLSType | None
+    result: HLSType | None
+    kernel: np.ndarray | None
+    bias_values: np.ndarray | None
+    repeats: int
+    arrays: Mapping[str, np.ndarray]
+    operands: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class HLSProject:
+    """An hls4ml project as its files describe it.
+
+    Parameters
+    ----------
+    directory : Path
+    name : str
+        Of the top function.
+    backend : {'vitis', 'vivado'}
+    part : str or None
+    clock_ns : float or None
+    io_type : {'io_parallel', 'io_stream', 'io_serial'}
+        io_serial only in projects of 2018 and 2019.
+    multipliers : {'dsp', 'lut'} or None
+        What a directive forces multiplications into.
+    layers : tuple of Layer
+        In the order of the calls.
+    """
+
+    directory: Path
+    name: str
+    backend: str
+    part: str | None
+    clock_ns: float | None
+    io_type: str
+    multipliers: str | None
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What the files of the firmware declare."""
+
+    firmware: Path
+    file: Path
+    structs: Mapping[str, Struct]
+    types: Mapping[str, str]
+    constants: Mapping[str, str]
+    text: str
+
+
+def _top(directory: Path, name: str | None) -> Path:
+    """Return the file of the top function.
+
+    Raises
+    ------
+    InputError
+        Not an hls4ml project, or half of one.
+    """
+    firmware = directory / "firmware"
+    if not directory.is_dir() or not firmware.is_dir():
+        raise InputError(f"{directory}: expected an hls4ml project for Vitis or Vivado, found no folder firmware in it")
+    if name and (firmware / f"{name}.cpp").is_file():
+        return firmware / f"{name}.cpp"
+    files = [path for path in sorted(firmware.glob("*.cpp")) if re.search(r"\bnnet::\w+\s*<", read_text(path))]
+    if len(files) != 1:
+        said = f"found {', '.join(path.name for path in files)}" if files else "found none"
+        expected = f"firmware/{name}.cpp" if name else "one firmware/*.cpp that calls nnet:: functions"
+        raise InputError(f"{directory}: expected an hls4ml project with {expected}, {said}: convert the model again")
+    return files[0]
+
+
+def _types(call: Call, struct: Struct | None, nested: Struct | None, source: _Source) -> dict[str, Any]:
+    """Return the types of a call's inputs, constants, accumulator and result; None for those that it has not."""
+    scopes = [one.types for one in (struct, nested) if one is not None]
+    known = lookup(*(one.constants for one in (struct, nested) if one is not None), source.constants)
+
+    def resolve(name: str) -> str | None:
+        for scope in (*scopes, source.types):
+            if name in scope and scope[name] != name:
+                return scope[name]
+        compressed = re.search(rf"\bstruct\s+{name}\s*\{{[^}}]*row_index;[^}}]*?([^;{{}}]+)\bweight\s*;", source.text)
+        return compressed[1].strip() if compressed else None
+
+    def parse(name: str, kind: str) -> HLSType:
+        return parse_type(name, resolve, known, f"{source.file}: nnet::{call.function}: {kind}")
+
+    def own(*names: str) -> HLSType | None:
+        name = next((name for name in names if any(name in scope for scope in scopes)), None)
+        return None if name is None else parse(name, name)
+
+    arguments = call.arguments[: -1 if struct else None]
+    arguments = tuple(one for one in arguments if not re.fullmatch(r"\d+", one))
+    return {
+        "inputs": parse(arguments[0], "type of the inputs") if arguments else None,
+        "weight": own("scale_t") if call.function == "normalize" else own("weight_t", "weights_t"),
+        "bias": own("bias_t", "beta_t"),
+        "accum": own("accum_t"),
+        "result": parse(arguments[-1], "type of the result") if arguments else None,
+    }
+
+
+def _strategy(call: Call, struct: Struct, nested: Struct | None) -> str | None:
+    written = next((one.constants["strategy"] for one in (struct, nested) if one and "strategy" in one.constants), "")
+    kernel = next((one.templates["kernel"] for one in (nested, struct) if one and "kernel" in one.templates), "")
+    word = written.split("::")[-1].strip().lower()
+    if word == "latency" and "unrolled" in kernel:  # hls4ml 1.x keeps the word of the default
+        word = "resource_unrolled"
+    names = {"resource_unrolled": "unrolled", "large": "resource", "compressed": "resource"}
+    if word:
+        return names.get(word, word)
+    text = f"{call.function} {kernel}".lower()
+    for sign, strategy in (
+        ("unrolled", "unrolled"), ("resource", "resource"), ("large", "resource"), ("compressed", "resource"),
+        ("latency", "latency"), ("compute_layer", "latency"), ("da_", "distributed_arithmetic"),
+    ):  # fmt: skip
+        if sign in text:
+            return strategy
+    return None
+
+
+def _arrays(call: Call, sizes: Mapping[str, int], strategy: str | None, source: _Source) -> dict[str, Any]:
+    """Return the constants of a call: kernel, bias and all arrays.
+
+    Raises
+    ------
+    InputError
+        Weights that are missing, or another number of values than the sizes ask for.
+    """
+    where = f"{source.file}: nnet::{call.function} ({call.title or call.arguments[-1]})"
+    arrays = {}
+    for name in call.operands[2:]:
+        values = read_array(source.firmware, name) if re.fullmatch(r"\w+", name) else None
+        if values is not None:
+            arrays[name] = values
+    shape = kernel_shape(call.function, sizes) if has_kernel(call.function) else None
+    result: dict[str, Any] = {"kernel": None, "bias_values": None, "arrays": arrays}
+    if shape is None or len(call.operands) < 3:
+        return result
+    for name, size, kind in zip(call.operands[2:4], (shape[0] * shape[1], shape[1]), ("weights", "biases"), strict=False):
+        if name not in arrays:
+            raise InputError(
+                f"{where}: the {kind} {name} are missing: expected firmware/weights/{name}.h or {name}.txt with {size} numbers"
+            )
+        values = arrays[name]
+        if kind == "weights" and "row_index" in source.text and values.size == 3 * sizes.get("n_nonzeros", -1):
+            result["kernel"] = expand_compressed(values, shape, where)
+        elif values.size != size:
+            raise InputError(
+                f"{where}: expected {size} {kind} in firmware/weights/{name}, received {values.size}: the project is of two "
+                "conversions, convert the model again"
+            )
+        elif kind == "weights":
+            result["kernel"] = arrange(values, shape, strategy, call.function)
+        else:
+            result["bias_values"] = values
+    return result
+
+
+def _layer(call: Call, source: _Source) -> Layer:
+    name = call.arguments[-1] if call.arguments else ""
+    struct = source.structs.get(name)
+    if struct is None and re.search(r"config", name, re.I):
+        raise InputError(
+            f"{source.file}: nnet::{call.function} needs the struct {name}, firmware/parameters.h has none of that name: the "
+            "project is half-written, convert the model again"
+        )
+    nested = source.structs.get(struct.types.get("mult_config", "")) if struct else None
+    types = _types(call, struct, nested, source)
+    if struct is None:
+        return Layer(
+            call.title or call.function, call.function, "", None, 1, {}, None, **types, kernel=None, bias_values=None,
+            repeats=1, arrays={}, operands=call.operands,
+        )  # fmt: skip
+    sizes = _sizes(struct, source.constants)
+    if nested:
+        sizes |= {f"mult_config.{key}": value for key, value in _sizes(nested, source.constants).items()}
+    strategy = _strategy(call, struct, nested)
+    reuse = next((sizes[key] for key in ("reuse_factor", "mult_config.reuse_factor", "reuse") if key in sizes), 1)
+    limit = sizes.get("multiplier_limit", sizes.get("mult_config.multiplier_limit"))
+    return Layer(
+        call.title or struct.title or struct.name, call.function, struct.name, strategy, max(reuse, 1), sizes, limit, **types,
+        **_arrays(call, sizes, strategy, source), repeats=repeats(call.function, sizes), operands=call.operands,
+    )  # fmt: skip
+
+
+def _sizes(struct: Struct, outer: Mapping[str, str]) -> dict[str, int]:
+    known = lookup(struct.constants, outer)
+    values = {name: known(name) for name in struct.constants}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _io_type(known: Mapping[str, str], top: str, source: _Source) -> str:
+    words = [struct.constants.get("io_type", "") for struct in source.structs.values()]
+    written = [word.split("::")[-1].strip() for word in words if word]
+    if "hls::stream" in top or "io_stream" in written:
+        return "io_stream"
+    return next((word for word in (*written, known.get("io_type", "")) if word in ("io_parallel", "io_serial")), "io_parallel")
+
+
+def read_project(directory: Path) -> HLSProject:
+    """Read an hls4ml project for Vitis or Vivado.
+
+    Parameters
+    ----------
+    directory : path
+        The folder that holds ``firmware/``; it may lack project.tcl, ap_types, nnet_utils and the test bench.
+
+    Returns
+    -------
+    HLSProject
+
+    Raises
+    ------
+    InputError
+        Not an hls4ml project, a half-written one, another backend, types that are not fixed-point, weights that are
+        missing or of another number; the message names the file.
+    """
+    directory = Path(directory)
+    known = read_settings(directory)
+    check_backend(directory, known)
+    file = _top(directory, known.get("project_name"))
+    firmware = file.parent
+    if not (firmware / "parameters.h").is_file():
+        raise InputError(
+            f"{firmware}: found {file.name} but no parameters.h: the project is half-written, convert the model again"
+        )
+    top, parameters = read_text(file), read_text(firmware / "parameters.h")
+    defines = read_text(firmware / "defines.h") if (firmware / "defines.h").is_file() else ""
+    backend = check_backend(directory, known, defines + parameters)
+    found, rest = structs(parameters)
+    outer = strip_comments(defines) + rest
+    numbers = constants(outer) | {f"{s.name}::{key}": text for s in found.values() for key, text in s.constants.items()}
+    source = _Source(firmware, file, found, typedefs(outer), numbers, outer)
+    layers = tuple(_layer(call, source) for call in calls(top) if not HELPERS.fullmatch(call.function))
+    if not layers:
+        raise InputError(f"{file}: expected calls of nnet:: functions, found none: this is no top function of hls4ml")
+    clock = known.get("clock_period")
+    return HLSProject(
+        directory, file.stem, backend, known.get("part"), float(clock) if clock else None,
+        _io_type(known, top, source), forced_multipliers(directory, file), layers,
+    )  # fmt: skip
