@@ -176,6 +176,17 @@ class Firmware(Section):
     """False leaves the firmware, its C-simulation and parity out; the report then says that nothing is proven."""
 
 
+class Timing(Section):
+    """What the trigger grants: how often an event comes, and how long the answer may take."""
+
+    bunch_crossing_ns: Annotated[float, Field(gt=0)] = 25.0
+    """Nanoseconds between bunch crossings."""
+    time_multiplexing: Positive = 1
+    """Copies of the firmware that take events in turn."""
+    latency_ns: Annotated[float, Field(gt=0)] | None = None
+    """Longest latency in nanoseconds (None: no limit)."""
+
+
 class Report(Section):
     """How the front is judged on the test split."""
 
@@ -194,4 +205,5 @@ class Study(Section):
     prune: Prune = Prune()
     search: Search = Search()
     firmware: Firmware = Firmware()
+    timing: Timing = Timing()
     report: Report = Report()

@@ -40,9 +40,9 @@ class Guess:
         """Return the same with a band that holds the other's."""
         return Guess(self.value, min(self.low, other.low), max(self.high, other.high))
 
-    def between(self, other: Guess) -> Guess:
-        """Return the geometric mean of two guesses, with both bands."""
-        return replace(self.around(other), value=math.sqrt((self.value + 1) * (other.value + 1)) - 1)
+    def between(self, other: Guess, at: float = 0.5) -> Guess:
+        """Return the geometric mean of two guesses, the other with the weight `at`, with both bands."""
+        return replace(self.around(other), value=(self.value + 1) ** (1 - at) * (other.value + 1) ** at - 1)
 
 
 Guesses = dict[str, Guess]
@@ -84,8 +84,8 @@ def _one(model: Model, name: str, network: Network) -> Guesses:
     return guesses
 
 
-def _mixed(first: Guesses, second: Guesses) -> Guesses:
-    return {figure: first[figure].between(second[figure]) for figure in first}
+def _mixed(first: Guesses, second: Guesses, at: float = 0.5) -> Guesses:
+    return {figure: first[figure].between(second[figure], at) for figure in first}
 
 
 def _single(model: Model, layer: Network, notes: list[str]) -> Guesses:
@@ -144,7 +144,8 @@ def _several(model: Model, whole: Network, notes: list[str]) -> Guesses | None:
         return None
     if whole.reuse_factor < far.reuse_factor:
         notes.append(f"no report of a network has the reuse factor {whole.reuse_factor}: between 2 and 100, bands of both")
-        return _mixed(_one(model, names[0], near), _one(model, names[1], far))
+        at = math.log(whole.reuse_factor / near.reuse_factor) / math.log(far.reuse_factor / near.reuse_factor)
+        return _mixed(_one(model, names[0], near), _one(model, names[1], far), at)
     notes.append(f"no report of a network has a reuse factor above 100: taken as 100, bands wider by {math.exp(OUTSIDE):g}")
     return {figure: guess.wider(OUTSIDE) for figure, guess in _one(model, names[1], far).items()}
 
@@ -254,7 +255,8 @@ def csynth_cost(prediction: Prediction) -> dict[str, Figure]:
     figures = {}
     for name, guess in prediction.guesses.items():
         shown = _digits(guess)
-        figures[name] = Figure(shown.value, source, UNITS.get(name, ""), shown.low, shown.high)
+        least = 1.0 if name == "II" else 0.0
+        figures[name] = Figure(max(shown.value, least), source, UNITS.get(name, ""), max(shown.low, least), shown.high)
     return figures
 
 
