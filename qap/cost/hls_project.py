@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,25 @@ from typing import Any
 import numpy as np
 
 from qap.cost.hls_settings import check_backend, forced_multipliers, read_settings, read_text
-from qap.cost.hls_source import Call, HLSType, Struct, calls, constants, lookup, parse_type, strip_comments, structs, typedefs
+from qap.cost.hls_source import (
+    Call,
+    HLSType,
+    Struct,
+    calls,
+    closing,
+    constants,
+    evaluate,
+    lookup,
+    parse_type,
+    split,
+    strip_comments,
+    structs,
+    typedefs,
+)  # fmt: skip
 from qap.cost.hls_weights import arrange, expand_compressed, has_kernel, kernel_shape, read_array, repeats
 from qap.errors import InputError
 
-__all__ = ["HLSProject", "HLSType", "Layer", "read_project"]
+__all__ = ["HLSProject", "HLSType", "Layer", "Port", "read_project"]
 HELPERS = re.compile(r"(save|load|print|copy|convert|read|write|fill|change|hls4ml)_\w+|\w+_from_txt")
 """Functions of nnet:: that are no part of the network."""
 
@@ -46,7 +61,9 @@ class Layer:
     arrays : mapping of name → array
         All constants of the call, flat, in the order of the files.
     operands : tuple of str
-        As the call has them.
+        As the call has them: inputs, output, constants.
+    inputs_count : int
+        How many of the operands are inputs.
     """
 
     name: str
@@ -66,6 +83,34 @@ class Layer:
     repeats: int
     arrays: Mapping[str, np.ndarray]
     operands: tuple[str, ...]
+    inputs_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An argument of the top function.
+
+    Parameters
+    ----------
+    name : str
+    type : str
+        As declared, without the extents.
+    extent : str
+        Extents as declared: ``[16]``; '' for streams and scalars.
+    hls_type : HLSType or None
+        Of an element; None for what is not fixed-point.
+    size : int or None
+        Elements of an array; None for a stream.
+    stream, output : bool
+    """
+
+    name: str
+    type: str
+    extent: str
+    hls_type: HLSType | None
+    size: int | None
+    stream: bool
+    output: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +131,8 @@ class HLSProject:
         What a directive forces multiplications into.
     layers : tuple of Layer
         In the order of the calls.
+    ports : tuple of Port
+        Arguments of the top function.
     """
 
     directory: Path
@@ -96,6 +143,7 @@ class HLSProject:
     io_type: str
     multipliers: str | None
     layers: tuple[Layer, ...]
+    ports: tuple[Port, ...]
 
 
 @dataclass(frozen=True)
@@ -131,6 +179,12 @@ def _top(directory: Path, name: str | None) -> Path:
     return files[0]
 
 
+def _type_arguments(call: Call, struct: Struct | None) -> tuple[str, ...]:
+    """Return the template arguments that are types of data: inputs, then the result."""
+    arguments = call.arguments[: -1 if struct else None]
+    return tuple(one for one in arguments if not re.fullmatch(r"[\d\s*+]+", one))
+
+
 def _types(call: Call, struct: Struct | None, nested: Struct | None, source: _Source) -> dict[str, Any]:
     """Return the types of a call's inputs, constants, accumulator and result; None for those that it has not."""
     scopes = [one.types for one in (struct, nested) if one is not None]
@@ -150,8 +204,7 @@ def _types(call: Call, struct: Struct | None, nested: Struct | None, source: _So
         name = next((name for name in names if any(name in scope for scope in scopes)), None)
         return None if name is None else parse(name, name)
 
-    arguments = call.arguments[: -1 if struct else None]
-    arguments = tuple(one for one in arguments if not re.fullmatch(r"\d+", one))
+    arguments = _type_arguments(call, struct)
     return {
         "inputs": parse(arguments[0], "type of the inputs") if arguments else None,
         "weight": own("scale_t") if call.function == "normalize" else own("weight_t", "weights_t"),
@@ -228,20 +281,21 @@ def _layer(call: Call, source: _Source) -> Layer:
         )
     nested = source.structs.get(struct.types.get("mult_config", "")) if struct else None
     types = _types(call, struct, nested, source)
+    inputs = max(len(_type_arguments(call, struct)) - 1, 1)
     if struct is None:
         return Layer(
             call.title or call.function, call.function, "", None, 1, {}, None, **types, kernel=None, bias_values=None,
-            repeats=1, arrays={}, operands=call.operands,
+            repeats=1, arrays={}, operands=call.operands, inputs_count=inputs,
         )  # fmt: skip
-    sizes = _sizes(struct, source.constants)
+    kind, sizes = call.function, _sizes(struct, source.constants)
     if nested:
         sizes |= {f"mult_config.{key}": value for key, value in _sizes(nested, source.constants).items()}
     strategy = _strategy(call, struct, nested)
     reuse = next((sizes[key] for key in ("reuse_factor", "mult_config.reuse_factor", "reuse") if key in sizes), 1)
     limit = sizes.get("multiplier_limit", sizes.get("mult_config.multiplier_limit"))
     return Layer(
-        call.title or struct.title or struct.name, call.function, struct.name, strategy, max(reuse, 1), sizes, limit, **types,
-        **_arrays(call, sizes, strategy, source), repeats=repeats(call.function, sizes), operands=call.operands,
+        call.title or struct.title or struct.name, kind, struct.name, strategy, max(reuse, 1), sizes, limit, **types,
+        **_arrays(call, sizes, strategy, source), repeats=repeats(kind, sizes), operands=call.operands, inputs_count=inputs,
     )  # fmt: skip
 
 
@@ -257,6 +311,28 @@ def _io_type(known: Mapping[str, str], top: str, source: _Source) -> str:
     if "hls::stream" in top or "io_stream" in written:
         return "io_stream"
     return next((word for word in (*written, known.get("io_type", "")) if word in ("io_parallel", "io_serial")), "io_parallel")
+
+
+def _ports(top: str, name: str, layers: Sequence[Layer], source: _Source) -> tuple[Port, ...]:
+    head = re.search(rf"\bvoid\s+{name}\s*\(", top)
+    if head is None:
+        raise InputError(f"{source.file}: expected the top function void {name}(…), found none: convert the model again")
+    outputs = {operand for layer in layers for operand in layer.operands[layer.inputs_count :]}
+    ports = []
+    for text in split(top[head.end() : closing(top, head.end() - 1)]):
+        found = re.fullmatch(r"(?:const\s+)?(.*?)\s*&?\s*\b(\w+)\s*((?:\[[^\]]*\]\s*)*)", text)
+        if found is None:
+            raise InputError(f"{source.file}: the argument {text!r} of {name} cannot be read: convert the model again")
+        known = lookup(source.constants)
+        try:
+            kind = parse_type(found[1], source.types.get, known, str(source.file))
+        except InputError:
+            kind = None
+        sizes = [evaluate(extent, known) for extent in re.findall(r"\[([^\]]*)\]", found[3])]
+        stream = found[1].startswith("hls::stream")
+        size = None if stream or None in sizes else math.prod(extent for extent in sizes if extent)
+        ports.append(Port(found[2], found[1].strip(), found[3].strip(), kind, size, stream, found[2] in outputs or kind is None))
+    return tuple(ports)
 
 
 def read_project(directory: Path) -> HLSProject:
@@ -300,4 +376,5 @@ def read_project(directory: Path) -> HLSProject:
     return HLSProject(
         directory, file.stem, backend, known.get("part"), float(clock) if clock else None,
         _io_type(known, top, source), forced_multipliers(directory, file), layers,
+        _ports(strip_comments(top), file.stem, layers, source),
     )  # fmt: skip

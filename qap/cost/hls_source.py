@@ -84,17 +84,25 @@ def strip_comments(text: str) -> str:
 
 
 def synthesised(text: str) -> str:
-    """Blank out what is left out of the synthesis (``#ifndef __SYNTHESIS__``, ``#if 0``), lengths unchanged."""
-    kept, stack = [], [True]
+    """Blank out what is left out of the synthesis (``#ifndef __SYNTHESIS__``, ``#if 0``), lengths unchanged.
+
+    Of other conditions both sides are kept, with their directives.
+    """
+    kept: list[str] = []
+    stack: list[bool | None] = []  # whether the lines are kept; None for other conditions
     for line in text.splitlines(keepends=True):
         word = re.match(r"\s*#\s*(ifndef|ifdef|if|else|endif)\b\s*(\S*)", line)
+        ours = bool(stack) and stack[-1] is not None
         if word and word[1].startswith("if"):
-            stack.append((word[1], word[2]) not in (("ifndef", "__SYNTHESIS__"), ("if", "0")))
-        elif word and word[1] == "else" and len(stack) > 1:
-            stack[-1] = not stack[-1] or "__SYNTHESIS__" not in text  # other switches: both sides are kept
-        elif word and len(stack) > 1:
+            decided = {("ifndef", "__SYNTHESIS__"): False, ("ifdef", "__SYNTHESIS__"): True, ("if", "0"): False}
+            stack.append(decided.get((word[1], word[2])))
+            ours = stack[-1] is not None
+        elif word and word[1] == "else" and ours:
+            stack[-1] = not stack[-1]
+        elif word and word[1] == "endif" and stack:
             stack.pop()
-        kept.append(line if all(stack) else re.sub(r"[^\n]", " ", line))
+        visible = not (word and ours) and False not in stack
+        kept.append(line if visible else re.sub(r"[^\n]", " ", line))
     return "".join(kept)
 
 

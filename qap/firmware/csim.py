@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +45,51 @@ def _compiler(path: str) -> tuple[list[str], list[str]]:
     return ([ccache, gxx] if ccache else [gxx]), flags
 
 
+def compiler() -> tuple[list[str], list[str]]:
+    """Return the compiler command, g++ last, and the flags it understands.
+
+    Raises
+    ------
+    InputError
+        No g++.
+    """
+    return _compiler(os.environ.get("PATH", ""))
+
+
+def run_command(command: Sequence[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a command in a session of its own; on time-out or interrupt all processes that it started end with it.
+
+    Parameters
+    ----------
+    command : sequence of str
+    folder : Path
+        Where it runs.
+    timeout : float
+        Seconds.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
 def require_compiler() -> None:
     """Refuse at once what would fail after hours.
 
@@ -51,7 +98,7 @@ def require_compiler() -> None:
     InputError
         No g++.
     """
-    _compiler(os.environ.get("PATH", ""))
+    compiler()
 
 
 def _stamp(project: Project, optimise: str) -> str:
@@ -91,7 +138,7 @@ def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT) 
     QapError
         The compiler failed or took too long; the message has its first error.
     """
-    command, flags = _compiler(os.environ.get("PATH", ""))
+    command, flags = compiler()
     target = library(project, optimise)
     if target.is_file():
         return target
@@ -134,7 +181,7 @@ def _try(path: Path, project: Project, timeout: float) -> None:
     sizes = [str(port.size) for port in (*project.inputs, *project.outputs)]
     command = [sys.executable, "-c", _FIRST_CALL, str(path.absolute()), f"{project.name}_double", *sizes]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        done = run_command(command, Path.cwd(), timeout)
     except subprocess.TimeoutExpired:
         raise project.fail(f"the C-simulation has not finished one event after {timeout:.0f} s") from None
     if done.returncode:
@@ -145,7 +192,7 @@ def _try(path: Path, project: Project, timeout: float) -> None:
 
 def _run(command: Sequence[str], project: Project, timeout: float) -> None:
     try:
-        done = subprocess.run(command, cwd=project.directory, capture_output=True, text=True, timeout=timeout, check=False)
+        done = run_command(command, project.directory, timeout)
     except subprocess.TimeoutExpired:
         raise project.fail(
             f"g++ has not finished after {timeout:.0f} s: the network may be too large for Strategy Latency"
@@ -187,7 +234,7 @@ def build_all(
         No g++, once for all.
     """
     projects = list(projects)
-    _compiler(os.environ.get("PATH", ""))
+    compiler()
     results: dict[int, Path | QapError] = {}
     with ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1) as pool:
         futures = {pool.submit(build, project, optimise=optimise, timeout=timeout): i for i, project in enumerate(projects)}
