@@ -17,7 +17,7 @@ from qap.datasets.dataset import Dataset
 from qap.errors import InputError, suggestion
 from qap.metrics.evaluate import evaluate
 from qap.models.builders import Builder, build
-from qap.training.job import Engine, Job, Pruning, Trained, steps_per_epoch
+from qap.training.job import Engine, Failed, Job, Pruning, Trained, steps_per_epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ def trained(candidate: Candidate, context: Context, result: Trained) -> Candidat
     return candidate.with_(weights=result.weights, metrics={**candidate.metrics, **named, "loss_train": result.loss})
 
 
-def compress(candidates: Iterable[Candidate], context: Context) -> Iterator[Candidate]:
+def compress(candidates: Iterable[Candidate], context: Context) -> Iterator[Candidate | Failed]:
     """Train candidates by quantization-aware pruning.
 
     Parameters
@@ -118,10 +118,11 @@ def compress(candidates: Iterable[Candidate], context: Context) -> Iterator[Cand
 
     Yields
     ------
-    Candidate
-        Trained, in the same order, with ``accuracy_validation`` and ``auc_validation`` (or ``rmse_validation``).
+    Candidate or Failed
+        Trained, in the same order, with ``accuracy_validation`` and ``auc_validation`` (or ``rmse_validation``); failed
+        where the loss was not finite.
     """
     batch = list(candidates)
     results = context.engine.train([job(candidate, context) for candidate in batch], context.data)
     for candidate, result in zip(batch, results, strict=True):
-        yield trained(candidate, context, result)
+        yield result if isinstance(result, Failed) else trained(candidate, context, result)

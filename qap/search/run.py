@@ -15,7 +15,7 @@ from qap.config.schema import Study as Config
 from qap.cost.counts import count
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset
-from qap.errors import InputError, QapError
+from qap.errors import QapError
 from qap.metrics.evaluate import evaluate
 from qap.models.architecture import OUTPUT, Architecture
 from qap.models.builders import build, float_logits, user_builder
@@ -24,7 +24,7 @@ from qap.search.objectives import check_objectives, front, values
 from qap.search.space import Calibration, PlanSpace, Point
 from qap.search.strategies import Strategy, make_strategy
 from qap.search.study import Parent, Record, Study
-from qap.training.job import Job
+from qap.training.job import Failed, Job
 from qap.training.keras_engine import KerasEngine
 
 CALIBRATION_EVENTS = 4096
@@ -115,6 +115,8 @@ class _Searcher:
             )  # fmt: skip
             data = self.context.data
             trained = next(iter(self.context.engine.train([job], data)))
+            if isinstance(trained, Failed):
+                raise QapError(f"float parent {architecture}: {trained.reason}")
             metrics = evaluate(data.task, data.validation, trained.validation)
             parent = Parent(architecture, trained.weights, {f"{k}_validation": v for k, v in metrics.items()})
             self.study.save_parent(parent, trained.model)
@@ -134,15 +136,13 @@ class _Searcher:
         if record is None:
             self.report(f"training {candidate.id}")
             error = None
-            try:
-                candidate = next(iter(compress([candidate], self.context)))
-                cost = count(candidate.architecture, candidate.plan, candidate.weights or {}, self.context.data.input)
-                candidate = candidate.with_(cost=cost)
-            except InputError:
-                raise
-            except QapError as problem:
-                error = str(problem)
+            result = next(iter(compress([candidate], self.context)))
+            if isinstance(result, Failed):
+                error = result.reason
                 self.study.log(f"candidate {candidate.id} dropped: {error}")
+            else:
+                cost = count(result.architecture, result.plan, result.weights or {}, self.context.data.input)
+                candidate = result.with_(cost=cost)
             record = Record(candidate, time.perf_counter() - started, time.process_time() - cpu, error)
             self.study.add(record)
         self.seen[candidate.id] = Record(record.candidate.with_(weights=None), record.seconds, record.cpu_seconds, record.error)

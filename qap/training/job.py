@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -55,6 +56,43 @@ class Pruning:
 
 
 @dataclass(frozen=True, eq=False)
+class Soft:
+    """Soft targets from a teacher: loss = (1 − α)·hard + α·T²·H(softmax(teacher/T), softmax(logits/T)).
+
+    Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", arXiv:1503.02531. In regression the second
+    term is α times the mean squared difference to the teacher; T has no meaning there.
+
+    Parameters
+    ----------
+    outputs : (training events, outputs) float32 array
+        The teacher's logits, or its predictions in regression.
+    temperature : float, default 1.0
+    alpha : float, default 0.5
+        Share of the soft loss, 0 to 1.
+
+    Raises
+    ------
+    InputError
+        A temperature of 0 or less, or a share outside [0, 1].
+    """
+
+    outputs: np.ndarray
+    temperature: float = 1.0
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise InputError(f"teacher: expected a temperature above 0, received {self.temperature}")
+        if not 0 <= self.alpha <= 1:
+            raise InputError(f"teacher: expected alpha from 0 to 1, received {self.alpha}")
+
+    def check(self, events: int, outputs: int) -> None:
+        """Refuse targets that are not one row for each training event."""
+        if self.outputs.shape != (events, outputs):
+            raise InputError(f"teacher: expected outputs of shape {(events, outputs)}, received {self.outputs.shape}")
+
+
+@dataclass(frozen=True, eq=False)
 class Job:
     """One training: start weights, plan, schedules, budget and seed.
 
@@ -73,6 +111,10 @@ class Job:
     pruning : mapping of str to Pruning
         Schedule by layer name, for the layers whose plan asks for sparsity.
     builder : Builder
+    steps : int, optional
+        End after so many steps, in the middle of an epoch if need be (None: all of `epochs`).
+    teacher : Soft, optional
+        Soft targets beside the labels.
     """
 
     architecture: Architecture
@@ -85,6 +127,13 @@ class Job:
     seed: int
     pruning: Mapping[str, Pruning] = field(default_factory=dict)
     builder: Builder = build
+    steps: int | None = None
+    teacher: Soft | None = None
+
+    def total_steps(self, events: int) -> int:
+        """Return the number of training steps with so many training events."""
+        whole = self.epochs * steps_per_epoch(events, self.batch)
+        return whole if self.steps is None else min(self.steps, whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +148,8 @@ class Trained:
         Logits of the validation split.
     loss : float
         Training loss of the last epoch.
-    model : keras.Model
-        The trained model without pruning wrappers.
+    model : keras.Model or None
+        The trained model without pruning wrappers; the population engine makes none.
     """
 
     weights: dict[str, np.ndarray]
@@ -109,12 +158,29 @@ class Trained:
     model: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A training that came to nothing; the others of its population go on.
+
+    Parameters
+    ----------
+    reason : str
+    """
+
+    reason: str
+
+
+def diverged(job: Job, loss: float) -> Failed:
+    """Return the failure of a training whose loss is not finite."""
+    return Failed(f"the training loss became {loss}: lower train.learning_rate (now {job.learning_rate})")
+
+
 class Engine(Protocol):
     """Trains jobs, yields their results in the same order."""
 
     name: str
 
-    def train(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained]:
+    def train(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained | Failed]:
         """Train the jobs on the training split and evaluate them on the validation split."""
         ...
 
@@ -132,15 +198,20 @@ def steps_per_epoch(events: int, batch: int) -> int:
     return events // batch
 
 
-def event_order(events: int, batch: int, epochs: int, seed: int) -> np.ndarray:
-    """Return the events of every batch, the same for every engine.
+def epoch_orders(events: int, batch: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the events of every batch, epoch after epoch without end, the same for every engine.
 
-    Returns
-    -------
-    (epochs · steps, batch) int32 array
-        A fresh permutation for each epoch, what does not fill a batch left out.
+    Yields
+    ------
+    (steps, batch) int32 array
+        A fresh permutation, what does not fill a batch left out.
     """
     generator = np.random.default_rng(seed)
     steps = steps_per_epoch(events, batch)
-    rows = [generator.permutation(events)[: steps * batch].reshape(steps, batch) for _ in range(epochs)]
-    return np.concatenate(rows).astype(np.int32)
+    while True:
+        yield generator.permutation(events)[: steps * batch].reshape(steps, batch).astype(np.int32)
+
+
+def event_order(events: int, batch: int, epochs: int, seed: int) -> np.ndarray:
+    """Return the order of several epochs as one (epochs · steps, batch) int32 array (see `epoch_orders`)."""
+    return np.concatenate(list(itertools.islice(epoch_orders(events, batch, seed), epochs)))

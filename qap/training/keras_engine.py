@@ -9,9 +9,8 @@ import numpy as np
 
 from qap.backend import stack
 from qap.datasets.dataset import Dataset, Split
-from qap.errors import QapError
 from qap.models.builders import fold_batchnorm, get_weights, set_weights
-from qap.training.job import Job, Pruning, Trained, event_order, steps_per_epoch
+from qap.training.job import Failed, Job, Pruning, Soft, Trained, diverged, event_order, steps_per_epoch
 
 EVALUATION_BATCH = 8192
 
@@ -51,27 +50,57 @@ def logits(model: Any, x: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
 
 
+def _targets(split: Split, teacher: Soft | None) -> np.ndarray:
+    """Return the labels or targets, the teacher's outputs beside them."""
+    if teacher is None:
+        return split.y
+    return np.concatenate([split.y.reshape(len(split), -1).astype(np.float32), teacher.outputs], axis=1)
+
+
+def _loss(data: Dataset, teacher: Soft | None) -> Any:
+    """Return the Keras loss of the task."""
+    tf, keras = stack().tf, stack().keras
+    classes = data.task == "classification"
+    hard = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else keras.losses.MeanSquaredError()
+    if teacher is None:
+        return hard
+    alpha, temperature, split = teacher.alpha, teacher.temperature, 1 if classes else data.outputs
+
+    class Distillation(keras.losses.Loss):  # type: ignore[name-defined]
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            labels, outputs = y_true[:, :split], y_true[:, split:]
+            if not classes:
+                return (1 - alpha) * hard.fn(labels, y_pred) + alpha * hard.fn(outputs, y_pred)
+            cross = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(outputs / temperature), y_pred / temperature)
+            return (1 - alpha) * hard.fn(labels, y_pred, from_logits=True) + alpha * temperature**2 * cross
+
+    return Distillation()
+
+
 def _batches(split: Split, job: Job) -> Any:
     """Return a tf.data set of (x, y, weight) batches in the order that all engines share."""
     tf = stack().tf
     weight = split.weight / np.float32(split.weight.mean(dtype=np.float64))
-    x, y, w = tf.constant(split.x), tf.constant(split.y), tf.constant(weight)
+    x, y, w = tf.constant(split.x), tf.constant(_targets(split, job.teacher)), tf.constant(weight)
     order = event_order(len(split), job.batch, job.epochs, job.seed)
     return tf.data.Dataset.from_tensor_slices(order).map(lambda i: (tf.gather(x, i), tf.gather(y, i), tf.gather(w, i)))
+
+
+def fresh_model(job: Job) -> Any:
+    """Build the job's model with the initialisation that its seed gives."""
+    keras = stack().keras
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(job.seed)
+    return job.builder(job.architecture, job.plan)
 
 
 def compile_for(model: Any, job: Job, data: Dataset) -> None:
     """Give the model the loss of the task and Adam with the job's learning rate."""
     keras = stack().keras
-    steps = steps_per_epoch(len(data.train), job.batch)
     rate: Any = job.learning_rate
     if job.decay == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(job.learning_rate, job.epochs * steps)
-    if data.task == "classification":
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    else:
-        loss = keras.losses.MeanSquaredError()
-    model.compile(keras.optimizers.Adam(rate), loss)
+        rate = keras.optimizers.schedules.CosineDecay(job.learning_rate, job.total_steps(len(data.train)))
+    model.compile(keras.optimizers.Adam(rate), _loss(data, job.teacher))
 
 
 def fit(model: Any, job: Job, data: Dataset, callbacks: Sequence[Any] = ()) -> float:
@@ -79,20 +108,16 @@ def fit(model: Any, job: Job, data: Dataset, callbacks: Sequence[Any] = ()) -> f
 
     Keras's own ``train_step`` runs in a loop inside the graph. With the optimizer's variables made beforehand and no value
     carried out of the loop, TensorFlow traces the step once; ``fit`` traces it two to four times, and tracing
-    takes as long as the training of a small network. Weights and masks are the same bit for bit.
-
-    Raises
-    ------
-    QapError
-        A loss that is not finite.
+    takes as long as the training of a small network. Weights and masks are the same bit for bit. A loss that is not finite
+    ends the training.
     """
     tf = stack().tf
-    steps = steps_per_epoch(len(data.train), job.batch)
+    steps, total = steps_per_epoch(len(data.train), job.batch), job.total_steps(len(data.train))
     model.optimizer.build(model.trainable_variables)
     iterator = iter(_batches(data.train, job))
 
     @tf.function
-    def epoch() -> Any:
+    def epoch(steps: Any) -> Any:
         for _ in tf.range(steps):
             model.train_step(next(iterator))
         return model.metrics[0].result()
@@ -101,11 +126,11 @@ def fit(model: Any, job: Job, data: Dataset, callbacks: Sequence[Any] = ()) -> f
         callback.set_model(model)
         callback.on_train_begin()
     loss = float("nan")
-    for number in range(job.epochs):
+    for number, start in enumerate(range(0, total, steps)):
         model.reset_metrics()
-        loss = float(epoch())
+        loss = float(epoch(tf.constant(min(steps, total - start))))
         if not np.isfinite(loss):
-            raise QapError(f"the training loss became {loss}: lower train.learning_rate (now {job.learning_rate})")
+            return loss
         for callback in callbacks:
             callback.on_epoch_end(number)
     return loss
@@ -116,7 +141,7 @@ class KerasEngine:
 
     name = "keras"
 
-    def train(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained]:
+    def train(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained | Failed]:
         """Train the jobs one after another.
 
         Parameters
@@ -126,24 +151,22 @@ class KerasEngine:
 
         Yields
         ------
-        Trained
-            In the order of the jobs.
+        Trained or Failed
+            In the order of the jobs; a training fails when its loss is not finite.
 
         Raises
         ------
-        QapError
-            A loss that is not finite.
         InputError
-            A batch larger than the training split, a plan that does not fit.
+            A batch larger than the training split, a plan or a teacher that does not fit.
         """
         for job in jobs:
             yield self._train(job, data)
 
-    def _train(self, job: Job, data: Dataset) -> Trained:
+    def _train(self, job: Job, data: Dataset) -> Trained | Failed:
         libraries = stack()
-        libraries.keras.backend.clear_session()
-        libraries.keras.utils.set_random_seed(job.seed)
-        model = job.builder(job.architecture, job.plan)
+        if job.teacher is not None:
+            job.teacher.check(len(data.train), data.outputs)
+        model = fresh_model(job)
         if job.weights is not None:
             set_weights(model, job.weights)
         else:
@@ -152,6 +175,8 @@ class KerasEngine:
             model = wrap_for_pruning(model, job)
         compile_for(model, job, data)
         loss = fit(model, job, data, [libraries.sparsity.UpdatePruningStep()] if job.pruning else [])
+        if not np.isfinite(loss):
+            return diverged(job, loss)
         if job.pruning:
             model = libraries.sparsity.strip_pruning(model)
         weights = fold_batchnorm(model, job.architecture) if job.plan is None else get_weights(model, job.architecture)

@@ -17,12 +17,14 @@ from qap.backend import custom_objects, stack
 from qap.config.load import load_config
 from qap.config.schema import Study as Config
 from qap.datasets.dataset import prepare
-from qap.errors import InputError, QapError
+from qap.errors import InputError
 from qap.models.builders import quantize_weights
 from qap.plan import LayerPlan, Plan, Precision
 from qap.report.write import run_study
 from qap.search.run import run_search, search_front, trained
 from qap.search.study import LOG, STORE, Study
+from qap.training.job import Failed
+from qap.training.keras_engine import KerasEngine
 
 from ..conftest import blobs, uniform_plan
 
@@ -195,13 +197,11 @@ def test_a_study_without_firmware_says_that_nothing_is_proven(file: Path, tmp_pa
 def test_a_candidate_whose_loss_diverges_is_dropped_and_the_search_goes_on(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qap.training.keras_engine import KerasEngine
-
     train, count = KerasEngine._train, iter(range(100))
 
     def diverging(self, job, data):
         if job.plan is not None and next(count) == 0:
-            raise QapError("the training loss became nan: lower train.learning_rate")
+            return Failed("the training loss became nan: lower train.learning_rate")
         return train(self, job, data)
 
     monkeypatch.setattr(KerasEngine, "_train", diverging)

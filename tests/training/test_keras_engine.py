@@ -9,11 +9,11 @@ import pytest
 
 from qap.backend import stack
 from qap.datasets.dataset import Dataset, Split
-from qap.errors import InputError, QapError
+from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import fold_batchnorm, get_weights, set_weights
-from qap.training.job import Job, Pruning, event_order
-from qap.training.keras_engine import KerasEngine, _batches, compile_for, tfmot_schedule, wrap_for_pruning
+from qap.training.job import Failed, Job, Pruning, Soft, event_order
+from qap.training.keras_engine import KerasEngine, _batches, compile_for, logits, tfmot_schedule, wrap_for_pruning
 
 from ..conftest import uniform_plan
 
@@ -33,6 +33,11 @@ def _job(sparsity: float = 0.5, epochs: int = 2, schedule: str = "polynomial", *
 
 def _train(job: Job, data: Dataset):
     return next(iter(KerasEngine().train([job], data)))
+
+
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    z = z - z.max(1, keepdims=True)
+    return z - np.log(np.exp(z).sum(1, keepdims=True))
 
 
 def _plain_fit(job: Job, data: Dataset) -> dict[str, np.ndarray]:
@@ -138,8 +143,53 @@ def test_events_of_weight_zero_teach_nothing(data: Dataset) -> None:
 
 
 def test_a_loss_that_is_not_finite_is_said(data: Dataset) -> None:
-    with pytest.raises(QapError, match="loss became nan|loss became inf"):
-        _train(Job(MLP, None, None, 2, 100, 1e30, "constant", 1), data)
+    result = _train(Job(MLP, None, None, 2, 100, 1e30, "constant", 1), data)
+    assert isinstance(result, Failed)
+    assert "loss became nan" in result.reason or "loss became inf" in result.reason
+
+
+def test_the_distillation_loss_is_the_weighted_sum_of_both_terms(data: Dataset, regression_data: Dataset) -> None:
+    """One step at a learning rate of 0: the loss of the first batch, by NumPy."""
+    for dataset in (data, regression_data):
+        generator = np.random.default_rng(0)
+        architecture = Architecture.mlp(dataset.train.x.shape[1], [8], dataset.outputs)
+        teacher = Soft(generator.normal(0, 2, (len(dataset.train), dataset.outputs)).astype(np.float32), 3.0, 0.7)
+        job = Job(architecture, None, None, 1, 100, 1e-12, "constant", 2, steps=1, teacher=teacher)
+        trained = _train(job, dataset)
+        batch = event_order(len(dataset.train), 100, 1, 2)[0]
+        z = stack().tf.constant(logits(trained.model, dataset.train.x[batch])).numpy().astype(np.float64)
+        y, soft = dataset.train.y[batch], teacher.outputs[batch].astype(np.float64)
+        weight = dataset.train.weight[batch] / dataset.train.weight.mean()
+        if dataset is data:
+            hard = -log_softmax(z)[np.arange(100), y]
+            other = 9 * -(np.exp(log_softmax(soft / 3)) * log_softmax(z / 3)).sum(1)
+        else:
+            hard, other = ((z - y) ** 2).mean(1), ((z - soft) ** 2).mean(1)
+        expected = np.mean(weight * (0.3 * hard + 0.7 * other))
+        assert trained.loss == pytest.approx(expected, rel=1e-5), dataset.task
+
+
+def test_a_training_can_end_in_the_middle_of_an_epoch(data: Dataset) -> None:
+    short, long = _train(_job(0.0, steps=5), data), _train(_job(0.0, steps=100), data)
+    whole = _train(_job(0.0), data)
+    assert all((long.weights[key] == whole.weights[key]).all() for key in whole.weights), "more steps than there are"
+    job = _job(0.0, steps=5)
+    libraries = stack()
+    libraries.keras.backend.clear_session()
+    libraries.keras.utils.set_random_seed(job.seed)
+    model = job.builder(job.architecture, job.plan)
+    compile_for(model, job, data)
+    for batch in _batches(data.train, job).take(5):
+        model.train_on_batch(*batch)
+    expected = get_weights(model, job.architecture)
+    assert all((short.weights[key] == expected[key]).all() for key in expected)
+
+
+def test_a_teacher_of_another_shape_is_refused(data: Dataset) -> None:
+    with pytest.raises(InputError, match=r"teacher: expected outputs of shape \(2100, 3\), received \(5, 3\)"):
+        _train(_job(0.0, teacher=Soft(np.zeros((5, 3), np.float32))), data)
+    with pytest.raises(InputError, match="alpha from 0 to 1, received 2"):
+        Soft(np.zeros((5, 3), np.float32), 1.0, 2)
 
 
 def test_a_batch_larger_than_the_data_is_refused(data: Dataset) -> None:
