@@ -274,6 +274,8 @@ def _arrays(call: Call, sizes: Mapping[str, int], strategy: str | None, source: 
 def _layer(call: Call, source: _Source) -> Layer:
     name = call.arguments[-1] if call.arguments else ""
     struct = source.structs.get(name)
+    if struct is None:  # hls4ml 1.x writes Softmax_config7 and calls for softmax_config7
+        struct = next((one for key, one in source.structs.items() if key.lower() == name.lower()), None)
     if struct is None and re.search(r"config", name, re.I):
         raise InputError(
             f"{source.file}: nnet::{call.function} needs the struct {name}, firmware/parameters.h has none of that name: the "

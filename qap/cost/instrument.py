@@ -15,6 +15,7 @@ import numpy as np
 
 from qap.cost.hls_project import HELPERS, HLSProject, Port
 from qap.cost.hls_source import calls, strip_comments, synthesised
+from qap.errors import InputError
 from qap.firmware.csim import compiler, run_command
 
 HEADERS = (
@@ -194,11 +195,12 @@ def count(project: HLSProject, events: np.ndarray, *, timeout: float) -> Counted
     Raises
     ------
     NotCountedError
-        The project cannot be compiled or run; why.
-    InputError
-        No g++.
+        There is no g++, or the project cannot be compiled or run; why.
     """
-    command, flags = compiler()
+    try:
+        command, flags = compiler()
+    except InputError as error:
+        raise NotCountedError(str(error)) from None
     folders, lent = _utilities(project)
     widths = input_widths(project)
     firmware = project.directory.absolute() / "firmware"
