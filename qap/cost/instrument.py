@@ -106,7 +106,7 @@ def _marked(project: HLSProject, text: str) -> str:
             continue
         layer = project.layers[number]
         marks = "".join(f"tally::mark({name}); " for name in call.operands[: layer.inputs_count] if re.fullmatch(r"\w+", name))
-        entry = f"tally::enter({number}, {'false' if layer.arrays else 'true'}); {marks}"
+        entry = f"tally::enter({number}); {marks}"
         parts += [text[position : call.start], entry]
         position, number = call.start, number + 1
     return "".join(parts) + text[position:]

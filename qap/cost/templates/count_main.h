@@ -25,7 +25,11 @@ template <class T, int D> void fill(hls::stream<T, D> &x, size_t elements, const
 }
 template <class T, int D> void clear(hls::stream<T, D> &x) { x.queue.clear(); }
 template <class T> void clear(T &) {}
-template <class T, class U> void load(T *to, size_t elements, const U *from) { for (size_t i = 0; i < elements; ++i) to[i] = T(from[i]); }
+template <class T> auto weight(T &x, int) -> decltype(x.given, void()) { x.given = true; }
+template <class T> void weight(T &, long) {}
+template <class T, class U> void load(T *to, size_t elements, const U *from) {
+    for (size_t i = 0; i < elements; ++i) to[i] = T(from[i]), weight(to[i], 0);
+}
 
 inline std::vector<double> read(const char *name) {
     std::ifstream file(name, std::ios::binary | std::ios::ate);

@@ -43,13 +43,12 @@ inline size_t position = 0;
 inline bool counting = false, first = true;
 inline bool taken = true; // what comparisons of values of the network give
 inline int layer = 0;
-inline bool tables = false; // the layer has no constants of its own: fixed-point numbers come out of tables
 inline bool looked_up = false; // the layer has made indices of values of the network
 const size_t MOST = 16000000;
 
-inline void enter(int number, bool without_constants) { layer = number, tables = without_constants, looked_up = false; }
-// What comes out of a table at an index made of the network's values depends on the inputs.
-inline bool is_constant(bool depends, bool integer) { return !depends && (integer || !tables || !looked_up); }
+inline void enter(int number) { layer = number, looked_up = false; }
+// Behind an index made of the network's values, what is neither a weight nor a literal has come out of a table.
+inline bool is_constant(bool depends, bool given) { return !depends && (given || !looked_up); }
 
 inline void note(const Note &now) {
     if (!counting) return;
@@ -163,22 +162,23 @@ template <int W, int I, bool S, ap_q_mode Q, ap_o_mode O, int N, bool INT> struc
     typedef ap_fixed_base Base;
     tally::wide V;
     bool depends; // on the network's inputs
+    bool given;   // a weight, a literal, or computed from such
 
-    ap_fixed_base() : V(0), depends(false) {}
+    ap_fixed_base() : V(0), depends(false), given(false) {}
     ap_fixed_base(const ap_fixed_base &) = default;
     ap_fixed_base &operator=(const ap_fixed_base &) = default;
     template <int W2, int I2, bool S2, ap_q_mode Q2, ap_o_mode O2, int N2, bool INT2>
     ap_fixed_base(const ap_fixed_base<W2, I2, S2, Q2, O2, N2, INT2> &o)
-        : V(tally::hold<W, S, Q, O>(o.V, W2 - I2, W - I)), depends(o.depends) {
+        : V(tally::hold<W, S, Q, O>(o.V, W2 - I2, W - I)), depends(o.depends), given(o.given) {
         const int lost = (W2 - I2) - (W - I), top = (I2 - S2) - (I - S);
         const bool down = S2 && !S; // negative values do not fit
         const int rounded = Q != AP_TRN && lost > 0 ? lost : 0;
         const bool saturates = O != AP_WRAP && (top > 0 || down || (O == AP_SAT_SYM && S));
-        tally::note({'=', tally::is_constant(o.depends, INT2), true, (uint16_t)tally::layer, (uint16_t)W2, (uint16_t)W, (uint16_t)rounded,
+        tally::note({'=', tally::is_constant(o.depends, o.given), true, (uint16_t)tally::layer, (uint16_t)W2, (uint16_t)W, (uint16_t)rounded,
                    (uint16_t)(saturates ? AP_MAX(top, 0) + down : 0), S2, S, (int64_t)o.V, 0});
     }
-    template <class B> ap_fixed_base(const ap_range<B> &r) : V(tally::hold<W, S, Q, O>(r.get(), 0, W - I)), depends(r.x.depends) {}
-    template <class T, class = typename std::enable_if<std::is_arithmetic<T>::value>::type> ap_fixed_base(T v) : depends(false) {
+    template <class B> ap_fixed_base(const ap_range<B> &r) : V(tally::hold<W, S, Q, O>(r.get(), 0, W - I)), depends(r.x.depends), given(r.x.given) {}
+    template <class T, class = typename std::enable_if<std::is_arithmetic<T>::value>::type> ap_fixed_base(T v) : depends(false), given(tally::counting) {
         if (std::is_integral<T>::value) {
             V = tally::hold<W, S, Q, O>((tally::wide)v, 0, W - I);
         } else {
@@ -239,13 +239,13 @@ template <int W, int I, bool S, ap_q_mode Q, ap_o_mode O, int N, bool INT> struc
     void set_bit(int i, bool v) { (*this)[i] = v; }
 
     typename tally::Result<W + 1, I + 1, true, INT>::type operator-() const {
-        tally::note({'-', true, tally::is_constant(depends, INT), (uint16_t)tally::layer, 1, (uint16_t)W, 0, 0, 0, S, 0, (int64_t)V});
+        tally::note({'-', true, tally::is_constant(depends, given), (uint16_t)tally::layer, 1, (uint16_t)W, 0, 0, 0, S, 0, (int64_t)V});
         typename tally::Result<W + 1, I + 1, true, INT>::type r;
-        r.V = -V, r.depends = depends;
+        r.V = -V, r.depends = depends, r.given = given;
         return r;
     }
     ap_fixed_base operator+() const { return *this; }
-    ap_fixed_base operator~() const { ap_fixed_base r; r.V = tally::wrap<W>(~V, S); r.depends = depends; return r; }
+    ap_fixed_base operator~() const { ap_fixed_base r; r.V = tally::wrap<W>(~V, S); r.depends = depends; r.given = given; return r; }
     template <class T> ap_fixed_base &operator+=(const T &o) { return *this = ap_fixed_base(*this + o); }
     template <class T> ap_fixed_base &operator-=(const T &o) { return *this = ap_fixed_base(*this - o); }
     template <class T> ap_fixed_base &operator*=(const T &o) { return *this = ap_fixed_base(*this * o); }
@@ -291,7 +291,7 @@ QAP_TYPE(ap_uint, int W, , ap_fixed_base<W QAP_COMMA W QAP_COMMA false QAP_COMMA
 #define QAP_A const ap_fixed_base<W, I, S, Q, O, N, INT> &a
 #define QAP_B const ap_fixed_base<W2, I2, S2, Q2, O2, N2, INT2> &b
 #define QAP_NOTE(KIND)                                                                                                   \
-    tally::note({KIND, tally::is_constant(a.depends, INT), tally::is_constant(b.depends, INT2), (uint16_t)tally::layer, (uint16_t)W, (uint16_t)W2, 0, 0, S, S2, (int64_t)a.V, (int64_t)b.V});
+    tally::note({KIND, tally::is_constant(a.depends, a.given), tally::is_constant(b.depends, b.given), (uint16_t)tally::layer, (uint16_t)W, (uint16_t)W2, 0, 0, S, S2, (int64_t)a.V, (int64_t)b.V});
 // a C integer as the other operand
 #define QAP_NATIVE(TYPE, OPERATOR)                                                                                       \
     template <int W, int I, bool S, ap_q_mode Q, ap_o_mode O, int N, bool INT, class T,                                  \
@@ -310,6 +310,7 @@ QAP_TWO inline typename tally::Result<W + W2, I + I2, S || S2, INT && INT2>::typ
     typename tally::Result<W + W2, I + I2, S || S2, INT && INT2>::type r;
     r.V = tally::wrap<W + W2>(a.V * b.V, S || S2);
     r.depends = (a.depends && (b.depends || b.V != 0)) || (b.depends && (a.depends || a.V != 0)); // 0 · x is a constant
+    r.given = (a.given && b.given) || (a.given && !a.depends && a.V == 0) || (b.given && !b.depends && b.V == 0);
     return r;
 }
 #define QAP_SUM_I (AP_MAX(I + (S2 && !S), I2 + (S && !S2)) + 1)
@@ -320,7 +321,7 @@ QAP_TWO inline typename tally::Result<W + W2, I + I2, S || S2, INT && INT2>::typ
         const int F = AP_MAX(W - I, W2 - I2);                                                                            \
         typename tally::Result<QAP_SUM_W, QAP_SUM_I, SIGNED, INT && INT2>::type r;                                         \
         r.V = (a.V << (F - (W - I))) OPERATOR (b.V << (F - (W2 - I2)));                                                  \
-        r.depends = a.depends || b.depends;                                                                              \
+        r.depends = a.depends || b.depends, r.given = a.given && b.given;                                                \
         return r;                                                                                                        \
     }
 QAP_SUM(+, '+', (S || S2))
@@ -330,7 +331,7 @@ QAP_SUM(-, '-', true)
         const int F = AP_MAX(W - I, W2 - I2);                                                                            \
         typename tally::Result<QAP_SUM_W - 1, QAP_SUM_I - 1, (S || S2), INT && INT2>::type r;                              \
         r.V = (a.V << (F - (W - I))) OPERATOR (b.V << (F - (W2 - I2)));                                                  \
-        r.depends = a.depends || b.depends;                                                                              \
+        r.depends = a.depends || b.depends, r.given = a.given && b.given;                                                \
         return r;                                                                                                        \
     }
 QAP_LOGIC(&)
@@ -343,12 +344,12 @@ QAP_TWO inline typename tally::Result<INT && INT2 ? W + S2 : W + S2 + AP_MAX(W2 
     typename tally::Result<INT && INT2 ? W + S2 : W + S2 + AP_MAX(W2 - I2, 0), INT && INT2 ? W + S2 : S2 + I + (W2 - I2), S || S2,
                          INT && INT2>::type r;
     r.V = b.V == 0 ? 0 : tally::wrap<r.width>(((tally::wide)((unsigned __int128)a.V << AP_MAX(W2 - I2, 0))) / b.V, r.sign);
-    r.depends = a.depends || b.depends;
+    r.depends = a.depends || b.depends, r.given = a.given && b.given;
     return r;
 }
 QAP_TWO inline ap_fixed_base<W, I, S, Q, O, N, INT> operator%(QAP_A, QAP_B) {
     ap_fixed_base<W, I, S, Q, O, N, INT> r;
-    r.V = b.V == 0 ? 0 : a.V % b.V, r.depends = a.depends || b.depends;
+    r.V = b.V == 0 ? 0 : a.V % b.V, r.depends = a.depends || b.depends, r.given = a.given && b.given;
     return r;
 }
 #define QAP_COMPARE(OPERATOR)                                                                                            \
