@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from qap.candidate import Cost, Figure
 from qap.cost.fit import bounds
 from qap.cost.model import Model, Scope, family
-from qap.cost.scopes import FIGURES, LONG_REUSE, scope
+from qap.cost.scopes import FIGURES, LONG_REUSE, kind, scope
 from qap.cost.terms import NARROW_WEIGHT, Network, terms, total
 
 CSYNTH = "csynth-equivalent"
 SYNTHESIS = "post-synthesis equivalent"
 OUTSIDE = math.log(2.0)
 """Widening of a band, as a logarithm, where no report is like the network. Assumed, not measured."""
+ENOUGH = 3
+"""Shapes among one's own reports from which on they cover a kind of network."""
 SERIES_7 = "7 series"
 UNITS = {"latency_cycles": "cycles", "II": "cycles"}
 Features = Mapping[str, float]
@@ -201,7 +203,28 @@ def predict(model: Model, layers: Sequence[Network], *, softmax: int = 0, part: 
     name = scope(whole) if same else ""
     used = model.scopes.get(name)
     notes.extend(_outside(used, whole, part))
-    return Prediction(guesses, used is not None and not notes, tuple(dict.fromkeys(notes)), name or "sum of single layers")
+    shipped = Prediction(guesses, used is not None and not notes, tuple(dict.fromkeys(notes)), name or "sum of single layers")
+    return _corrected(model, shipped, whole, kind(whole, strategies))
+
+
+def _corrected(model: Model, shipped: Prediction, whole: Network, name: str) -> Prediction:
+    """Apply what reports of one's own have shown for this kind of network."""
+    learned = model.learned.get(name)
+    if learned is None:
+        return shipped
+    found = terms(whole, model.sharing)
+    guesses = {}
+    for figure, guess in shipped.guesses.items():
+        correction = learned.corrections.get(figure)
+        guesses[figure] = guess if correction is None else Guess(*correction.apply(guess.value, guess.low, guess.high, found))
+    size, (smallest, largest) = whole.features["n_mac"], learned.sizes
+    beyond = max(smallest / size, size / largest)
+    if beyond > 2:
+        guesses = {figure: guess.wider(min(math.log(beyond) / 4, OUTSIDE)) for figure, guess in guesses.items()}
+    shapes = f"{learned.groups} shape{'s' if learned.groups > 1 else ''}"
+    said = f"corrected by {learned.rows} own report{'s' if learned.rows > 1 else ''} of {shapes} ({learned.source})"
+    enough = learned.groups >= ENOUGH and beyond <= 2
+    return Prediction(guesses, shipped.covered or enough, (said, *(() if enough else shipped.notes)), name)
 
 
 def _undirected(model: Model, whole: Network, guesses: Guesses, notes: list[str]) -> Guesses:
@@ -235,7 +258,7 @@ def _outside(used: Scope | None, whole: Network, part: str | None) -> list[str]:
     return notes
 
 
-def _digits(guess: Guess) -> Guess:
+def deserved(guess: Guess) -> Guess:
     """Round to what the band deserves: whole numbers, two digits where it is wider than a tenth of the value."""
     value, low, high = guess.value, math.floor(guess.low + 1e-9), math.ceil(guess.high - 1e-9)
     step = 1.0
@@ -254,7 +277,7 @@ def csynth_cost(prediction: Prediction) -> dict[str, Figure]:
     source = CSYNTH if prediction.covered else f"{CSYNTH}, outside the reports at hand"
     figures = {}
     for name, guess in prediction.guesses.items():
-        shown = _digits(guess)
+        shown = deserved(guess)
         least = 1.0 if name == "II" else 0.0
         figures[name] = Figure(max(shown.value, least), source, UNITS.get(name, ""), max(shown.low, least), shown.high)
     return figures
@@ -272,8 +295,8 @@ def synthesis_cost(prediction: Prediction, model: Model) -> Cost:
     for name, ratio in model.synthesis.items():
         if name in prediction.guesses:
             guess = prediction.guesses[name]
-            shown = _digits(Guess(guess.value * ratio.median, guess.low * ratio.low, guess.high * ratio.high))
-            spread = f"{ratio.low:.2f}–{ratio.high:.2f}, {ratio.designs} designs, mostly CNNs"
+            shown = deserved(Guess(guess.value * ratio.median, guess.low * ratio.low, guess.high * ratio.high))
+            spread = f"{ratio.low:.2f}–{ratio.high:.2f}, {ratio.designs} designs, {ratio.of}"
             source = f"{SYNTHESIS}: csynth × {ratio.median:.2f} ({spread})"
             figures[name] = Figure(shown.value, source, UNITS.get(name, ""), shown.low, shown.high)
     return Cost(figures)

@@ -14,6 +14,8 @@ COVERAGE = 0.9
 """Share of the true values that a band is made to hold."""
 MANY_GROUPS = 20
 """From here on the band is taken from the residuals' own quantiles."""
+NARROWEST_FIT = 0.1
+"""A fit to few groups never claims a narrower band than this factor (as a logarithm)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def bounds(value: float, band: tuple[float, float], absolute: bool) -> tuple[flo
     return max((value + 1) * float(np.exp(-band[0])) - 1, 0.0), (value + 1) * float(np.exp(band[1])) - 1
 
 
-def _solve(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def solve(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return the non-negative coefficients with the smallest squared relative error."""
     weight = 1 / np.maximum(truth, 1)
     return nnls(matrix * weight[:, None], truth * weight)[0]
@@ -167,9 +169,9 @@ def fit(
     estimate = np.zeros(len(truth))
     for name in np.unique(groups):
         out = groups == name
-        coefficients = _solve(matrix[~out], truth[~out]) if fixed is None else np.array(fixed)
+        coefficients = solve(matrix[~out], truth[~out]) if fixed is None else np.array(fixed)
         estimate[out] = matrix[out] @ coefficients
-    coefficients = _solve(matrix, truth) if fixed is None else np.array(fixed)
+    coefficients = solve(matrix, truth) if fixed is None else np.array(fixed)
     relative = np.abs(estimate - truth) / np.maximum(truth, 1)
     error = Error(
         float(np.median(relative)), float(np.quantile(relative, 0.9)), float(relative.max()),

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from qap.cost.fit import MANY_GROUPS, Fit, fit
+from qap.cost.correction import Learned
+from qap.cost.fit import MANY_GROUPS, NARROWEST_FIT, Fit, fit
 from qap.cost.report_table import Pair, Row
 from qap.cost.scopes import FIGURES, RECIPES, scope
 from qap.cost.terms import terms
 from qap.errors import InputError
 
 FORMAT = 1
-NARROWEST_FIT = 0.1
-"""A fit to few groups never claims a narrower band than this factor (as a logarithm)."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,15 @@ class Ratio:
     median, low, high : float
         Over the designs; low and high are the extremes.
     designs : int
+    of : str, default 'mostly CNNs'
+        What they are.
     """
 
     median: float
     low: float
     high: float
     designs: int
+    of: str = "mostly CNNs"
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,15 @@ class Model:
     scopes : mapping of name → Scope
     synthesis : mapping of figure → Ratio
     sources : tuple of str
+    learned : mapping of kind → Learned
+        What reports of one's own have changed (`qap.cost.learn.refit`); not part of the file.
     """
 
     sharing: float
     scopes: Mapping[str, Scope]
     synthesis: Mapping[str, Ratio]
     sources: tuple[str, ...]
+    learned: Mapping[str, Learned] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from qap.cost.terms import WIDE_WEIGHT, Network
@@ -110,3 +110,18 @@ def scope(network: Network) -> str:
         return f"one layer, {network.strategy}, R {'= 1' if reuse == 1 else '≥ 384'}"
     kind = "weights of 8 bits or more" if network.features["wb"] >= WIDE_WEIGHT else "narrower weights"
     return f"one layer, resource, R ≥ 384, {kind}"
+
+
+def kind(network: Network, strategies: Collection[str]) -> str:
+    """Return the name under which reports of one's own are kept apart: `scope`, or what else it is.
+
+    Parameters
+    ----------
+    network : Network
+    strategies : collection of str
+        Of its layers.
+    """
+    mixed = len(set(strategies)) > 1
+    known = "" if mixed else scope(network)
+    strategy = "mixed strategies" if mixed else network.strategy
+    return known or f"{'one layer' if network.layers == 1 else 'several layers'}, {strategy}, other reuse factors"
