@@ -18,6 +18,7 @@ from qap.errors import QapError
 
 VERBS = {
     "search": "search bit widths and sparsities, prove the front against its firmware, write the report",
+    "estimate": "say what an hls4ml project costs: operations, LUT, FF, DSP, BRAM, latency and II, without a vendor's tools",
     "firmware": "prove the firmware of a model or of a study's candidate, and deliver project, emulator and test vectors",
 }
 """Verb → what it does; the module of the same name in `qap.commands` is loaded only when its verb is used."""

@@ -239,13 +239,15 @@ def read_events(path: Path, names: list[str]) -> Events:
 
 def _candidate(study: Study, wanted: str | None) -> Candidate:
     """Return a candidate by the beginning of its id, or the front's most accurate on the validation split."""
-    from qap.search.objectives import front
+    from qap.search.objectives import front, limits, nothing_left
     from qap.search.run import trained
 
     candidates = list(trained(study))
     if not candidates:
         raise InputError(f"{study.directory}: the study has no trained candidate yet")
-    members = front(candidates, study.config.search.objectives)
+    members = front(candidates, study.config.search.objectives, limits(study.config))
+    if not members:
+        raise InputError(f"{study.directory}: {nothing_left(candidates, limits(study.config))}; name one by --candidate")
     if wanted is None:
         metrics = members[0].metrics
         name = "accuracy_validation" if "accuracy_validation" in metrics else "rmse_validation"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -11,12 +12,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from qap.candidate import Candidate
-from qap.config.schema import Search
-from qap.search.objectives import front, values
+from qap.config.schema import Study
+from qap.search.objectives import front, limits, values
 from qap.search.run import Progress as Standing
 
 
-def front_rows(candidates: list[Candidate], objectives: list[str]) -> Table:
+def front_rows(candidates: list[Candidate], objectives: list[str], allowed: Mapping[str, float] | None = None) -> Table:
     """Return the front of what has been tried as a table."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("candidate")
@@ -25,7 +26,7 @@ def front_rows(candidates: list[Candidate], objectives: list[str]) -> Table:
     table.add_column("weight bits", justify="right")
     table.add_column("activation bits", justify="right")
     table.add_column("zero weights", justify="right")
-    for candidate in front(candidates, objectives):
+    for candidate in front(candidates, objectives, allowed):
         layers = [layer for _, layer in candidate.plan.items()]
         table.add_row(
             candidate.id,
@@ -40,8 +41,8 @@ def front_rows(candidates: list[Candidate], objectives: list[str]) -> Table:
 class SearchView:
     """A live view on a terminal; one line a candidate elsewhere; nothing when quiet."""
 
-    def __init__(self, search: Search, *, quiet: bool) -> None:
-        self._search = search
+    def __init__(self, config: Study, *, quiet: bool) -> None:
+        self._search, self._allowed = config.search, limits(config)
         self._console = Console(stderr=True, quiet=quiet)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
@@ -87,7 +88,7 @@ class SearchView:
         state = f"{standing.done}{total} candidates{self._left(share)}"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=share, description=standing.message, state=state)
-            table = front_rows(list(standing.candidates), list(self._search.objectives))
+            table = front_rows(list(standing.candidates), list(self._search.objectives), self._allowed)
             self._live.update(Group(self._bar, table) if standing.candidates else self._bar)
         elif not standing.message.startswith("training "):
             self._console.print(f"{standing.message}: {state}", highlight=False)

@@ -56,7 +56,7 @@ def _run(config: Study, output: Path, options: argparse.Namespace, command: str)
     from qap.commands.live import SearchView
     from qap.report.write import run_study
 
-    with SearchView(config.search, quiet=options.quiet) as view:
+    with SearchView(config, quiet=options.quiet) as view:
         try:
             report = run_study(
                 config, output, folder=options.study.parent, command=command, say=view.say,

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_BITS = 32
+CSYNTH_FIGURES = ("LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns")
+"""Figures of cost that are estimated; the others are counted."""
 
 Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
@@ -24,6 +26,9 @@ BitChoices = Annotated[list[Bits], BeforeValidator(_as_list), Field(min_length=1
 WeightBitChoices = Annotated[list[WeightBits], BeforeValidator(_as_list), Field(min_length=1)]
 SparsityChoices = Annotated[list[Sparsity], BeforeValidator(_as_list), Field(min_length=1)]
 UnitChoices = Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+CostFigure = Literal["ebops", "bops", "weight_memory_bits", "LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns"]
 
 
 class Section(BaseModel):
@@ -141,7 +146,11 @@ class Search(Section):
     """How plans are chosen and when the search ends."""
 
     strategy: Literal["grid", "random", "nsga2", "tpe"] = "nsga2"
-    objectives: list[Literal["accuracy", "auc", "rmse", "ebops", "bops", "weight_memory_bits"]] = ["accuracy", "ebops"]
+    objectives: list[Literal["accuracy", "auc", "rmse"] | CostFigure] = ["accuracy", "ebops"]
+    constraints: dict[CostFigure | Literal["accuracy_drop"], Annotated[float, Field(ge=0)]] = {}
+    """The most that a candidate of the front may have; `accuracy_drop` is how far below the float parent, on validation."""
+    keep_timing: bool = False
+    """Keep only candidates whose estimated interval and latency keep the budget of the section `timing`."""
     trials: Positive | None = 40
     """Budget in trained candidates."""
     seconds: Annotated[float, Field(gt=0)] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -77,9 +78,10 @@ def find_part(name: str) -> Part | None:
     Parameters
     ----------
     name : str
-        With or without ``xc``, package and speed grade: ``xcvu13p-flga2577-2-e``, ``VU13P``.
+        With or without ``xc``, package and speed grade: ``xcvu13p-flga2577-2-e``, ``VU13P``, ``Z7020``.
     """
     plain = name.lower().removeprefix("xc")
+    plain = re.sub(r"^z7(?=0)", "7z", plain)
     found = [part for key, part in PARTS.items() if plain.startswith(key.removeprefix("xc"))]
     return max(found, key=lambda part: len(part.name), default=None)
 

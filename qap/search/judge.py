@@ -24,7 +24,7 @@ from qap.firmware.parity import compare
 from qap.firmware.project import Project
 from qap.metrics.evaluate import evaluate
 from qap.models.builders import set_weights
-from qap.search.objectives import front
+from qap.search.objectives import front, limits, nothing_left
 from qap.search.run import trained
 from qap.search.study import Study
 from qap.training.keras_engine import logits
@@ -121,7 +121,7 @@ def _prepare(
     refused: dict[str, str] = {}
     while True:
         rest = [candidate for candidate in candidates if candidate.id not in refused]
-        members = front(rest, study.config.search.objectives)
+        members = front(rest, study.config.search.objectives, limits(study.config))
         todo = [candidate for candidate in members if candidate.id not in ready]
         if not todo:
             return {candidate.id: ready[candidate.id] for candidate in members}, refused
@@ -189,7 +189,9 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
     candidates = list(trained(study))
     if not candidates:
         raise QapError(f"{study.directory}: no candidate could be trained; see {study.directory / 'log.txt'}")
-    members = front(candidates, study.config.search.objectives)
+    members = front(candidates, study.config.search.objectives, limits(study.config))
+    if not members:
+        raise QapError(f"{study.directory}: {nothing_left(candidates, limits(study.config))}")
     stored = [_stored(study, candidate, context) for candidate in members]
     judged = [one for one in stored if one is not None]
     if len(judged) == len(members):

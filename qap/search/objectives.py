@@ -1,14 +1,17 @@
-"""Objectives by name: where a candidate's value is found, and which way is better."""
+"""Objectives and constraints by name: where a candidate's value is found, which way is better, what is too much."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from qap.candidate import Candidate
+from qap.config.schema import CSYNTH_FIGURES
+from qap.config.schema import Study as Config
+from qap.cost.candidate_cost import budget
 from qap.errors import InputError
 
 
@@ -34,20 +37,91 @@ OBJECTIVES = {
     "accuracy": Objective("maximize", "accuracy_validation", "classification"),
     "auc": Objective("maximize", "auc_validation", "classification"),
     "rmse": Objective("minimize", "rmse_validation", "regression"),
-    "ebops": Objective("minimize"),
-    "bops": Objective("minimize"),
-    "weight_memory_bits": Objective("minimize"),
+    **{name: Objective("minimize") for name in ("ebops", "bops", "weight_memory_bits", *CSYNTH_FIGURES)},
 }
+DROP = "accuracy_drop"
+"""Metric: how far the accuracy on the validation split lies below the float parent's."""
 
 
-def check_objectives(names: Sequence[str], task: str) -> None:
-    """Refuse objectives that the task does not have.
+def limits(config: Config) -> dict[str, float]:
+    """Return what a candidate of the front may have at most, by figure of cost or ``accuracy_drop``.
+
+    Parameters
+    ----------
+    config : Config
+        Its ``search.constraints``, and with ``search.keep_timing`` the budget of ``timing``.
+    """
+    found = {str(name): most for name, most in config.search.constraints.items()}
+    if config.search.keep_timing:
+        granted = budget(config.firmware, config.timing)
+        found["II"] = min(found.get("II", granted.longest_interval), granted.longest_interval)
+        if granted.latency_ns is not None:
+            found["latency_ns"] = min(found.get("latency_ns", granted.latency_ns), granted.latency_ns)
+    return found
+
+
+def _limited(candidate: Candidate, name: str) -> float:
+    return float(candidate.metrics[name]) if name == DROP else _cost(candidate, name)
+
+
+def _cost(candidate: Candidate, name: str) -> float:
+    if candidate.cost is None or name not in candidate.cost.figures:
+        raise InputError(
+            f"{name}: candidate {candidate.id} has no such figure: the study was made by another version, search again"
+        )
+    return float(candidate.cost[name])
+
+
+def violations(candidate: Candidate, allowed: Mapping[str, float]) -> tuple[float, ...]:
+    """Return how far each limit is exceeded, as a fraction of it (of 1 for a limit of 0); 0 or less where it is kept.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        Trained and counted.
+    allowed : mapping
+        Of `limits`.
+    """
+    return tuple((_limited(candidate, name) - most) / (most or 1.0) for name, most in allowed.items())
+
+
+def feasible(candidates: Sequence[Candidate], allowed: Mapping[str, float]) -> list[Candidate]:
+    """Return the candidates that keep every limit."""
+    return [candidate for candidate in candidates if all(by <= 0 for by in violations(candidate, allowed))]
+
+
+def nothing_left(candidates: Sequence[Candidate], allowed: Mapping[str, float]) -> str:
+    """Say that no candidate keeps the limits, and how near the nearest comes.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        At least one.
+    allowed : mapping
+        Of `limits`.
+    """
+    nearest = min(candidates, key=lambda candidate: max(violations(candidate, allowed)))
+    named = ", ".join(f"{name} {_limited(nearest, name):g} (at most {most:g})" for name, most in allowed.items())
+    return f"none of {len(candidates)} candidates keeps the constraints; the nearest, {nearest.id}, has {named}"
+
+
+def check_objectives(config: Config, task: str) -> None:
+    """Refuse objectives and constraints that the task or the firmware's settings do not have.
 
     Raises
     ------
     InputError
     """
-    for name in names:
+    firmware, wanted_figures = config.firmware, [*config.search.objectives, *limits(config)]
+    if firmware.IOType != "io_parallel" or firmware.Strategy not in ("Latency", "Resource"):
+        for name in (name for name in wanted_figures if name in CSYNTH_FIGURES):
+            raise InputError(
+                f"search: {name} cannot be estimated for firmware.IOType {firmware.IOType} and firmware.Strategy "
+                f"{firmware.Strategy}: no reports of them are at hand; use ebops"
+            )
+    if task == "regression" and DROP in config.search.constraints:
+        raise InputError(f"search.constraints: {DROP} is for classification, this data is for regression")
+    for name in config.search.objectives:
         wanted = OBJECTIVES[name].task
         if wanted not in (None, task):
             instead = "rmse" if task == "regression" else "accuracy or auc"
@@ -61,13 +135,13 @@ def values(candidate: Candidate, names: Sequence[str]) -> tuple[float, ...]:
         metric = OBJECTIVES[name].metric
         if metric is not None:
             found.append(float(candidate.metrics[metric]))
-        elif candidate.cost is not None:
-            found.append(float(candidate.cost[name]))
+        else:
+            found.append(_cost(candidate, name))
     return tuple(found)
 
 
-def front(candidates: Sequence[Candidate], names: Sequence[str]) -> list[Candidate]:
-    """Return the candidates that no other one dominates, cheapest first; of equal ones the first tried.
+def front(candidates: Sequence[Candidate], names: Sequence[str], allowed: Mapping[str, float] | None = None) -> list[Candidate]:
+    """Return the candidates within all limits that no other one dominates, cheapest first; of equal ones the first tried.
 
     Parameters
     ----------
@@ -75,7 +149,10 @@ def front(candidates: Sequence[Candidate], names: Sequence[str]) -> list[Candida
         In the order in which they were tried.
     names : sequence of str
         Objectives.
+    allowed : mapping, optional
+        Of `limits`.
     """
+    candidates = feasible(candidates, allowed or {})
     signs = np.array([-1.0 if OBJECTIVES[name].direction == "maximize" else 1.0 for name in names])
     table = np.array([values(candidate, names) for candidate in candidates]).reshape(len(candidates), len(names)) * signs
     kept = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from qap.candidate import Candidate
 from qap.compress.qap import Context, candidate_seed, check, compress
 from qap.config.schema import Study as Config
-from qap.cost.counts import count
+from qap.cost.candidate_cost import candidate_cost
+from qap.cost.model import shipped_model
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset
 from qap.errors import QapError
@@ -20,7 +21,7 @@ from qap.metrics.evaluate import evaluate
 from qap.models.architecture import OUTPUT, Architecture
 from qap.models.builders import build, float_logits, user_builder
 from qap.plan import Plan, Precision
-from qap.search.objectives import check_objectives, front, values
+from qap.search.objectives import DROP, check_objectives, front, limits, nothing_left, values, violations
 from qap.search.space import Calibration, PlanSpace, Point
 from qap.search.strategies import Strategy, make_strategy
 from qap.search.study import Parent, Record, Study
@@ -80,6 +81,7 @@ class _Searcher:
     known: dict[str, Record]
     seen: dict[str, Record] = field(default_factory=dict)
     calibrations: dict[str, Calibration] = field(default_factory=dict)
+    floats: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
@@ -124,6 +126,7 @@ class _Searcher:
         sample = self.context.data.train.x[:CALIBRATION_EVENTS]
         calibration = Calibration(parent.weights, float_logits(architecture, parent.weights, sample))
         self.calibrations[architecture.id] = calibration
+        self.floats[architecture.id] = parent.metrics
         return calibration
 
     def evaluate(self, make: Callable[[], Candidate]) -> Record:
@@ -141,13 +144,28 @@ class _Searcher:
                 error = result.reason
                 self.study.log(f"candidate {candidate.id} dropped: {error}")
             else:
-                cost = count(result.architecture, result.plan, result.weights or {}, self.context.data.input)
-                candidate = result.with_(cost=cost)
+                candidate = self.judged(result)
             record = Record(candidate, time.perf_counter() - started, time.process_time() - cpu, error)
             self.study.add(record)
         self.seen[candidate.id] = Record(record.candidate.with_(weights=None), record.seconds, record.cpu_seconds, record.error)
         self.report(f"trained {candidate.id}")
         return self.seen[candidate.id]
+
+    def judged(self, candidate: Candidate) -> Candidate:
+        """Add the cost, and how far the accuracy lies below the float parent's."""
+        config, metrics = self.config, dict(candidate.metrics)
+        if "accuracy_validation" in metrics:
+            metrics[DROP] = self.floats[candidate.architecture.id]["accuracy_validation"] - metrics["accuracy_validation"]
+        cost = candidate_cost(candidate, self.context.data.input, config.firmware, config.timing, shipped_model())
+        return candidate.with_(metrics=metrics, cost=cost)
+
+    def tell(self, strategy: Strategy, record: Record) -> None:
+        """Tell a strategy what became of its point."""
+        if record.error is not None:
+            strategy.tell(None, [1.0] * len(limits(self.config)))
+            return
+        found = values(record.candidate, self.config.search.objectives)
+        strategy.tell(found, violations(record.candidate, limits(self.config)))
 
     def from_plan(self, architecture: Architecture, plan: Plan) -> Candidate:
         architecture.check(plan)
@@ -176,7 +194,7 @@ def _loop(searcher: _Searcher, strategy: Strategy, plans: Sequence[Plan]) -> Non
         before = len(searcher.seen)
         record = searcher.evaluate(lambda point=point: searcher.from_point(point))  # type: ignore[misc]
         repeats = 0 if len(searcher.seen) > before else repeats + 1
-        strategy.tell(None if record.error else values(record.candidate, searcher.config.search.objectives))
+        searcher.tell(strategy, record)
 
 
 def make_context(config: Config, data: Dataset, folder: Path | None = None) -> Context:
@@ -235,7 +253,7 @@ def run_search(
         Ctrl-C; what is trained is stored.
     """
     data = data or load_dataset(config.data, folder)
-    check_objectives(config.search.objectives, data.task)
+    check_objectives(config, data.task)
     space = PlanSpace(
         config.search.space,
         config.model,
@@ -245,7 +263,7 @@ def run_search(
     )
     context = make_context(config, data, folder)
     check(context, [*space.hidden, OUTPUT])
-    strategy = make_strategy(config.search, space, config.seed, sampler, points)
+    strategy = make_strategy(config.search, space, config.seed, sampler, points, constrained=bool(limits(config)))
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
     study.bind_data(digest(data))
     known = {record.candidate.id: record for record in study.records()}
@@ -269,9 +287,12 @@ def search_front(study: Study) -> list[Candidate]:
     Raises
     ------
     QapError
-        Nothing has been trained.
+        Nothing has been trained, or nothing that keeps the constraints.
     """
-    candidates = list(trained(study))
+    candidates, allowed = list(trained(study)), limits(study.config)
     if not candidates:
         raise QapError(f"{study.directory}: no candidate could be trained; see {study.directory / 'log.txt'}")
-    return [candidate.with_(weights=study.weights(candidate)) for candidate in front(candidates, study.config.search.objectives)]
+    members = front(candidates, study.config.search.objectives, allowed)
+    if not members:
+        raise QapError(f"{study.directory}: {nothing_left(candidates, allowed)}")
+    return [candidate.with_(weights=study.weights(candidate)) for candidate in members]

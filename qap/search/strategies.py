@@ -15,6 +15,9 @@ from qap.errors import InputError, suggestion
 from qap.search.objectives import OBJECTIVES
 from qap.search.space import PlanSpace, Point
 
+VIOLATIONS = "violations"
+"""User attribute of the trials: how far each limit is exceeded, as Optuna's constraints_func takes it."""
+
 
 class Strategy(Protocol):
     """Proposes points one after another and learns from their values."""
@@ -23,8 +26,8 @@ class Strategy(Protocol):
         """Return the next point, None when there is none left."""
         ...
 
-    def tell(self, values: Sequence[float] | None) -> None:
-        """Take the objective values of the point asked for last; None when it could not be trained."""
+    def tell(self, values: Sequence[float] | None, violations: Sequence[float] = ()) -> None:
+        """Take the objective values of the point asked for last, and how far it exceeds the limits; None: not trained."""
         ...
 
 
@@ -38,7 +41,7 @@ class Grid:
         """Return the next point of the list."""
         return next(self._points, None)
 
-    def tell(self, values: Sequence[float] | None) -> None:
+    def tell(self, values: Sequence[float] | None, violations: Sequence[float] = ()) -> None:
         """Nothing is learnt from a sweep."""
 
 
@@ -74,8 +77,9 @@ class OptunaStrategy:
         self._trial = self._study.ask(self._distributions)
         return dict(self._trial.params)
 
-    def tell(self, values: Sequence[float] | None) -> None:
-        """Give the values to the sampler."""
+    def tell(self, values: Sequence[float] | None, violations: Sequence[float] = ()) -> None:
+        """Give the values to the sampler, which prefers points within the limits."""
+        self._trial.set_user_attr(VIOLATIONS, list(violations))
         if values is None:
             self._study.tell(self._trial, state=optuna.trial.TrialState.FAIL)
         else:
@@ -89,13 +93,18 @@ def _distribution(values: Sequence[int | float]) -> Any:
     return optuna.distributions.CategoricalDistribution(list(values))
 
 
-def _sampler(search: Search, seed: int) -> Any:
+def _violations(trial: Any) -> Sequence[float]:
+    return trial.user_attrs[VIOLATIONS]
+
+
+def _sampler(search: Search, seed: int, constrained: bool) -> Any:
+    constraints = _violations if constrained else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna marks some of its options as experimental
         if search.strategy == "nsga2":
-            return optuna.samplers.NSGAIISampler(population_size=search.population, seed=seed)
+            return optuna.samplers.NSGAIISampler(population_size=search.population, seed=seed, constraints_func=constraints)
         if search.strategy == "tpe":
-            return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, constraints_func=constraints)
         return optuna.samplers.RandomSampler(seed=seed)
 
 
@@ -108,7 +117,15 @@ def _check_points(points: Sequence[Point], space: PlanSpace) -> None:
                 raise InputError(f"points: {name}: expected one of {space.knobs[name]}, received {value!r}")
 
 
-def make_strategy(search: Search, space: PlanSpace, seed: int, sampler: Any = None, points: Sequence[Point] = ()) -> Strategy:
+def make_strategy(
+    search: Search,
+    space: PlanSpace,
+    seed: int,
+    sampler: Any = None,
+    points: Sequence[Point] = (),
+    *,
+    constrained: bool = False,
+) -> Strategy:
     """Return the strategy of a study file, or one around the user's own Optuna sampler.
 
     Parameters
@@ -120,6 +137,9 @@ def make_strategy(search: Search, space: PlanSpace, seed: int, sampler: Any = No
         Takes the place of ``search.strategy``.
     points : sequence of mapping, optional
         Proposed first.
+    constrained : bool, default False
+        Whether there are limits that the sampler should keep; a user's own sampler finds the excesses in the user attribute
+        ``violations`` of the trials.
 
     Raises
     ------
@@ -133,4 +153,4 @@ def make_strategy(search: Search, space: PlanSpace, seed: int, sampler: Any = No
         return Grid([*points, *space.uniform()])
     adaptive = sampler is not None or search.strategy in ("nsga2", "tpe")
     first = space.anchors() if adaptive and search.anchors else []
-    return OptunaStrategy(space.knobs, sampler or _sampler(search, seed), search.objectives, [*points, *first])
+    return OptunaStrategy(space.knobs, sampler or _sampler(search, seed, constrained), search.objectives, [*points, *first])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qap.candidate import Candidate, Cost, Figure
-from qap.config.schema import Model, Search, Space
+from qap.config.schema import Model, Search, Space, Study
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.plan import LayerPlan, Plan, Precision
@@ -97,6 +97,6 @@ def test_the_front_is_what_no_other_candidate_dominates(pairs: list[tuple[int, i
 
 
 def test_objectives_of_the_other_task_are_refused() -> None:
-    check_objectives(["rmse", "ebops"], "regression")
+    check_objectives(Study(search={"objectives": ["rmse", "ebops"]}), "regression")
     with pytest.raises(InputError, match="accuracy is for classification, this data is for regression: use rmse"):
-        check_objectives(["accuracy", "ebops"], "regression")
+        check_objectives(Study(search={"objectives": ["accuracy", "ebops"]}), "regression")

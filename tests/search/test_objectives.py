@@ -1,0 +1,106 @@
+"""Constraints: what keeps them, what comes nearest, and that the samplers are led by them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qap.candidate import Candidate, Cost, Figure
+from qap.config.load import load_config
+from qap.config.schema import Model, Search, Space, Study
+from qap.errors import InputError
+from qap.models.architecture import Architecture
+from qap.plan import LayerPlan, Plan, Precision
+from qap.search.objectives import check_objectives, feasible, front, limits, nothing_left, values, violations
+from qap.search.space import PlanSpace
+from qap.search.strategies import make_strategy
+
+ARCHITECTURE = Architecture.mlp(4, [], 2)
+
+
+def _candidate(bits: int, accuracy: float, **figures: float) -> Candidate:
+    layer = LayerPlan(Precision(bits, 0), Precision(8, 2))
+    cost = Cost({name: Figure(value, "here") for name, value in figures.items()})
+    return Candidate(
+        ARCHITECTURE, Plan((("output", layer),)), None, {"accuracy_validation": accuracy, "accuracy_drop": 0.8 - accuracy}, cost
+    )
+
+
+CANDIDATES = [_candidate(2 + i, 0.5 + 0.03 * i, LUT=100.0 * 2**i, II=1.0, latency_ns=20.0 * i) for i in range(8)]
+
+
+def test_violations_are_fractions_of_the_limits() -> None:
+    found = violations(CANDIDATES[3], {"LUT": 400, "accuracy_drop": 0.3, "latency_ns": 0})
+    assert found == pytest.approx((1.0, (0.21 - 0.3) / 0.3, 60.0))
+    assert [c.id for c in feasible(CANDIDATES, {"LUT": 400})] == [c.id for c in CANDIDATES[:3]]
+
+
+@given(st.floats(0, 20000), st.floats(0, 0.4))
+def test_the_front_is_that_of_the_feasible_ones(most: float, drop: float) -> None:
+    allowed = {"LUT": most, "accuracy_drop": drop}
+    kept = [c for c in CANDIDATES if c.cost["LUT"] <= most and c.metrics["accuracy_drop"] <= drop]  # type: ignore[index]
+    assert [c.id for c in front(CANDIDATES, ["accuracy", "LUT"], allowed)] == [c.id for c in kept]
+
+
+def test_nothing_left_names_the_nearest() -> None:
+    text = nothing_left(CANDIDATES, {"LUT": 50})
+    assert text.startswith(
+        f"none of 8 candidates keeps the constraints; the nearest, {CANDIDATES[0].id}, has LUT 100 (at most 50)"
+    )
+
+
+def test_limits_hold_the_timing_budget_only_where_asked() -> None:
+    timing = {"time_multiplexing": 6, "latency_ns": 500.0}
+    assert limits(Study(timing=timing)) == {}
+    kept = Study(timing=timing, search={"keep_timing": True, "constraints": {"II": 40, "latency_ns": 100}})
+    assert limits(kept) == {"II": 30, "latency_ns": 100}  # 25 ns / 5 ns × 6
+    assert limits(Study(search={"keep_timing": True}, firmware={"ClockPeriod": 4.0})) == {"II": 6}
+
+
+@pytest.mark.parametrize("firmware", [{"IOType": "io_stream"}, {"Strategy": "distributed_arithmetic"}])
+def test_figures_that_cannot_be_estimated_are_refused_at_once(firmware: dict) -> None:
+    with pytest.raises(InputError, match="LUT cannot be estimated for firmware.IOType"):
+        check_objectives(Study(search={"objectives": ["accuracy", "LUT"]}, firmware=firmware), "classification")
+    with pytest.raises(InputError, match="II cannot be estimated"):
+        check_objectives(Study(search={"keep_timing": True}, firmware=firmware), "classification")
+    check_objectives(Study(firmware=firmware), "classification")
+
+
+def test_a_drop_in_accuracy_is_no_constraint_of_a_regression() -> None:
+    study = Study(search={"objectives": ["rmse", "LUT"], "constraints": {"accuracy_drop": 0.01}})
+    with pytest.raises(InputError, match="accuracy_drop is for classification"):
+        check_objectives(study, "regression")
+
+
+def test_a_candidate_without_the_figure_is_named() -> None:
+    with pytest.raises(InputError, match=f"FF: candidate {CANDIDATES[0].id} has no such figure"):
+        values(CANDIDATES[0], ["accuracy", "FF"])
+
+
+def test_misspelt_constraints_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "study.yaml"
+    path.write_text("search:\n  constraints:\n    LUTs: 500\n")
+    with pytest.raises(InputError, match="search.constraints"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("strategy", ["nsga2", "tpe"])
+def test_the_sampler_is_led_into_the_limits(strategy: str) -> None:
+    space = PlanSpace(Space(weight_bits=list(range(2, 13)), sparsity=0.0), Model(hidden=[6]), 4, 2, Precision(8, 2))
+
+    def share(constrained: bool) -> float:
+        search = Search(strategy=strategy, population=8, anchors=False)
+        asked = make_strategy(search, space, 3, constrained=constrained)
+        inside = []
+        for _ in range(120):
+            point = asked.ask()
+            assert point is not None
+            bits = float(sum(value for name, value in point.items() if name.endswith("weight_bits")))
+            asked.tell((bits, bits), [(bits - 8) / 8] if constrained else ())
+            inside.append(bits <= 8)
+        return float(np.mean(inside[60:]))
+
+    free, led = share(False), share(True)
+    assert led > free + 0.2, f"{led:.2f} of the later points keep the limit, {free:.2f} without one"
