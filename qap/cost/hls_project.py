@@ -179,10 +179,10 @@ def _top(directory: Path, name: str | None) -> Path:
     return files[0]
 
 
-def _type_arguments(call: Call, struct: Struct | None) -> tuple[str, ...]:
+def _type_arguments(call: Call, struct: Struct | None, source: _Source) -> tuple[str, ...]:
     """Return the template arguments that are types of data: inputs, then the result."""
     arguments = call.arguments[: -1 if struct else None]
-    return tuple(one for one in arguments if not re.fullmatch(r"[\d\s*+]+", one))
+    return tuple(one for one in arguments if evaluate(one, lookup(source.constants)) is None)
 
 
 def _types(call: Call, struct: Struct | None, nested: Struct | None, source: _Source) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _types(call: Call, struct: Struct | None, nested: Struct | None, source: _So
         name = next((name for name in names if any(name in scope for scope in scopes)), None)
         return None if name is None else parse(name, name)
 
-    arguments = _type_arguments(call, struct)
+    arguments = _type_arguments(call, struct, source)
     return {
         "inputs": parse(arguments[0], "type of the inputs") if arguments else None,
         "weight": own("scale_t") if call.function == "normalize" else own("weight_t", "weights_t"),
@@ -243,8 +243,8 @@ def _arrays(call: Call, sizes: Mapping[str, int], strategy: str | None, source: 
     """
     where = f"{source.file}: nnet::{call.function} ({call.title or call.arguments[-1]})"
     arrays = {}
-    for name in call.operands[2:]:
-        values = read_array(source.firmware, name) if re.fullmatch(r"\w+", name) else None
+    for name in call.operands[1:]:  # nnet::prelu has its constants before the result
+        values = read_array(source.firmware, name) if re.fullmatch(r"[A-Za-z_]\w*", name) else None
         if values is not None:
             arrays[name] = values
     shape = kernel_shape(call.function, sizes) if has_kernel(call.function) else None
@@ -283,21 +283,25 @@ def _layer(call: Call, source: _Source) -> Layer:
         )
     nested = source.structs.get(struct.types.get("mult_config", "")) if struct else None
     types = _types(call, struct, nested, source)
-    inputs = max(len(_type_arguments(call, struct)) - 1, 1)
+    inputs = max(len(_type_arguments(call, struct, source)) - 1, 1)
     if struct is None:
+        strategy = "distributed_arithmetic" if "_da_" in call.function else None
         return Layer(
-            call.title or call.function, call.function, "", None, 1, {}, None, **types, kernel=None, bias_values=None,
+            call.title or call.function, call.function, "", strategy, 1, {}, None, **types, kernel=None, bias_values=None,
             repeats=1, arrays={}, operands=call.operands, inputs_count=inputs,
         )  # fmt: skip
     kind, sizes = call.function, _sizes(struct, source.constants)
     if nested:
         sizes |= {f"mult_config.{key}": value for key, value in _sizes(nested, source.constants).items()}
     strategy = _strategy(call, struct, nested)
+    constants_found = _arrays(call, sizes, strategy, source)
+    if types["weight"] == HLSType(False, 1, 1) and constants_found["kernel"] is not None:
+        constants_found["kernel"] = 2 * constants_found["kernel"] - 1  # one bit stands for -1 and 1
     reuse = next((sizes[key] for key in ("reuse_factor", "mult_config.reuse_factor", "reuse") if key in sizes), 1)
     limit = sizes.get("multiplier_limit", sizes.get("mult_config.multiplier_limit"))
     return Layer(
         call.title or struct.title or struct.name, kind, struct.name, strategy, max(reuse, 1), sizes, limit, **types,
-        **_arrays(call, sizes, strategy, source), repeats=repeats(kind, sizes), operands=call.operands, inputs_count=inputs,
+        **constants_found, repeats=repeats(kind, sizes), operands=call.operands, inputs_count=inputs,
     )  # fmt: skip
 
 
@@ -365,6 +369,9 @@ def read_project(directory: Path) -> HLSProject:
             f"{firmware}: found {file.name} but no parameters.h: the project is half-written, convert the model again"
         )
     top, parameters = read_text(file), read_text(firmware / "parameters.h")
+    for path, text in ((file, top), (firmware / "parameters.h", parameters)):
+        if strip_comments(text).count("{") != strip_comments(text).count("}"):
+            raise InputError(f"{path}: its braces do not close: the project is half-written, convert the model again")
     defines = read_text(firmware / "defines.h") if (firmware / "defines.h").is_file() else ""
     backend = check_backend(directory, known, defines + parameters)
     found, rest = structs(parameters)

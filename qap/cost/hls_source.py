@@ -239,11 +239,11 @@ def constants(text: str) -> dict[str, str]:
 
 
 def structs(source: str) -> tuple[dict[str, Struct], str]:
-    """Return the structs that derive from a type of nnet, by name, and the text (comments blanked) without them."""
+    """Return the configuration structs by name, and the text (comments blanked) without them."""
     text, rest, found = strip_comments(source), "", {}
     position = 0
-    for head in re.finditer(r"\bstruct\s+(\w+)\s*:\s*(?:public\s+)?nnet::(\w+)[^{;]*\{", text):
-        if head.start() < position:
+    for head in re.finditer(r"\bstruct\s+(\w+)\s*(?::\s*(?:public\s+)?nnet::(\w+)[^{;]*)?\{", text):
+        if head.start() < position or not (head[2] or "config" in head[1].lower()):
             continue
         end = closing(text, head.end() - 1)
         body = text[head.end() : end]
@@ -251,7 +251,7 @@ def structs(source: str) -> tuple[dict[str, Struct], str]:
         title = above[1] if above and "insert" not in above[1] else ""
         templates = dict(re.findall(r"\busing\s+(\w+)\s*=\s*([^;]+);", body))
         plain = re.sub(r"\btemplate\s*<[^;]*;", " ", body)
-        found[head[1]] = Struct(head[1], head[2], title, constants(plain), typedefs(plain), templates)
+        found[head[1]] = Struct(head[1], head[2] or "", title, constants(plain), typedefs(plain), templates)
         rest += text[position : head.start()]
         position = end + 1
     return found, rest + text[position:]

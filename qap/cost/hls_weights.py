@@ -41,6 +41,7 @@ def kernel_shape(kind: str, sizes: Mapping[str, int]) -> tuple[int, int] | None:
         scales = scales if scales > 0 else sizes.get("n_in", 0)
         return (1, scales) if scales else None
     else:
+        sizes = {"filt_width": sizes.get("y_filt", 0), **sizes} if "y_filt" in sizes else sizes  # hls4ml 0.1
         names = ("filt_width", "n_chan", "n_filt")
     if any(name not in sizes for name in names):
         return None
@@ -56,7 +57,7 @@ def repeats(kind: str, sizes: Mapping[str, int]) -> int:
         return max(sizes.get("n_in", 1) // sizes["n_filt"], 1)
     if _CONVOLUTION.fullmatch(kind) is None:
         return 1
-    return max(sizes.get("out_width", 1) * sizes.get("out_height", 1), 1)
+    return max(sizes.get("out_width", sizes.get("y_out", 1)) * sizes.get("out_height", 1), 1)
 
 
 def _numbers(text: str, where: Path) -> np.ndarray:

@@ -105,7 +105,8 @@ def _marked(project: HLSProject, text: str) -> str:
         if HELPERS.fullmatch(call.function):
             continue
         layer = project.layers[number]
-        marks = "".join(f"tally::mark({name}); " for name in call.operands[: layer.inputs_count] if re.fullmatch(r"\w+", name))
+        values = (name for name in call.operands[: layer.inputs_count] if re.fullmatch(r"[A-Za-z_]\w*", name))
+        marks = "".join(f"tally::mark({name}); " for name in values if name not in layer.arrays)
         entry = f"tally::enter({number}); {marks}"
         parts += [text[position : call.start], entry]
         position, number = call.start, number + 1

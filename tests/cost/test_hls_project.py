@@ -290,6 +290,7 @@ BAD = [
     ({"firmware/weights/w2.txt": "0.5, 0.25"}, "expected 12 weights in firmware/weights/w2, received 2"),
     ({"firmware/weights/w2.txt": "0.5, what"}, r"w2\.txt: expected numbers"),
     ({"firmware/nn.cpp": OTHER_CALL}, "the weights w9 are missing"),
+    ({"firmware/nn.cpp": OTHER_CALL[:60]}, "half-written"),
     ({"firmware/defines.h": "typedef float input_t;\ntypedef ap_fixed<8,1> layer2_t;"}, "received 'float' "),
     ({"firmware/defines.h": EXPONENTS}, "weight_t: expected ap_fixed"),
     ({"firmware/nn.cpp": "void nn(int x) { }"}, "found none: this is no top function"),
@@ -302,6 +303,23 @@ def test_bad_projects_are_refused(tmp_path: Path, changes: dict[str, str], messa
     with pytest.raises(InputError, match=message) as error:
         read_project(half_new(tmp_path, **changes))
     assert str(tmp_path) in str(error.value)
+
+
+def test_one_bit_stands_for_a_sign(tmp_path: Path) -> None:
+    half_new(tmp_path, **{"firmware/weights/w2.txt": "0,1,1,0,1,1,1,1,0,0,0,1"})
+    defines = tmp_path / "firmware/defines.h"
+    defines.write_text(defines.read_text().replace("ap_fixed<8,1> weight2_t", "ap_uint<1> weight2_t"))
+    layer = read_project(tmp_path).layers[0]
+    np.testing.assert_array_equal(layer.kernel, np.array([[-1, 1, -1], [1, 1, -1], [1, 1, -1], [-1, 1, 1]]))
+
+
+def test_constants_between_input_and_result(tmp_path: Path) -> None:
+    layers = stack().keras.layers
+    model = convert_plain(tmp_path / "p", [layers.Dense(3, name="d"), layers.PReLU(name="r")], (2,))
+    layer = read_project(tmp_path / "p").layers[1]
+    assert layer.kind == "prelu"
+    (alpha,) = layer.arrays.values()
+    np.testing.assert_allclose(alpha, model.get_layer("r").get_weights()[0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
