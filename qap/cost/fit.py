@@ -82,9 +82,11 @@ class Fit:
 
 
 def bounds(value: float, band: tuple[float, float], absolute: bool) -> tuple[float, float]:
-    """Return the band around a value, never below 0."""
+    """Return the band around a value, never below 0; a factor leaves 0 as it is."""
     if absolute:
         return max(value - band[0], 0.0), value + band[1]
+    if value == 0:
+        return 0.0, 0.0
     return max((value + 1) * float(np.exp(-band[0])) - 1, 0.0), (value + 1) * float(np.exp(band[1])) - 1
 
 

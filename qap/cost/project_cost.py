@@ -133,6 +133,8 @@ def _predict(model: Model, found: Networks, project: HLSProject, part: str | Non
 
 
 def _reports(directory: Path) -> tuple[dict[str, Cost], list[str]]:
+    if not (directory / "project.tcl").is_file() and not list(directory.glob("*_prj/solution1")):
+        return {}, []
     try:
         return dict(read_reports(directory)), []
     except InputError as error:

@@ -39,7 +39,9 @@ class Budget:
 
 def _scaled(figure: Figure, by: float, unit: str) -> Figure:
     low, high = (figure.value if bound is None else bound for bound in (figure.low, figure.high))
-    return Figure(round(figure.value * by, 2), figure.source, unit, round(low * by, 2), round(high * by, 2))
+    digits = 2 if low == high else 0 if high * by >= 20 else 1
+    value, low, high = (round(one * by, digits) for one in (figure.value, low, high))
+    return Figure(value, figure.source, unit, low, high)
 
 
 def timing_figures(figures: Mapping[str, Figure], budget: Budget) -> dict[str, Figure]:

@@ -27,6 +27,7 @@ from pydantic import (
 import qap
 from qap.backend import versions
 from qap.candidate import Cost, Parity
+from qap.config.schema import CSYNTH_FIGURES
 from qap.errors import InputError
 from qap.files import write_text
 from qap.metrics.bootstrap import Interval
@@ -167,6 +168,8 @@ class FrontEntry(Quality):
     architecture: str
     layers: tuple[LayerEntry, ...]
     cost: Cost
+    remarks: tuple[str, ...] = ()
+    """What the cost means for the trigger and the part, and where an estimate has no reports behind it."""
     parity: Parity | None = None
     """None: no firmware was built, nothing is proven."""
     firmware: str | None = None
@@ -365,7 +368,8 @@ def front_columns(report: Report) -> list[str]:
     """Return the columns of front.csv: the score is the accuracy, for regression the rmse."""
     metric = report.metric
     scores = ["id", f"{metric}_validation", metric, f"{metric}_low", f"{metric}_high"]
-    return [*scores, *(["auc"] if metric == "accuracy" else []), *COST_COLUMNS, "parity"]
+    estimated = [name for name in CSYNTH_FIGURES if any(name in entry.cost.figures for entry in report.front)]
+    return [*scores, *(["auc"] if metric == "accuracy" else []), *COST_COLUMNS, *estimated, "parity"]
 
 
 def front_table(report: Report) -> list[dict[str, Any]]:
@@ -375,13 +379,15 @@ def front_table(report: Report) -> list[dict[str, Any]]:
     bootstrap interval; `parity` is the fraction of test events that are bit-exact, None where no firmware was built.
     """
     rows = []
+    columns = front_columns(report)
     for entry in report.front:
-        score = entry.score
+        score, figures = entry.score, entry.cost.figures
         values = [entry.id, entry.score_validation, score.value, score.low, score.high]
         values += [entry.auc] if report.metric == "accuracy" else []
         values += [_whole(entry.cost[name]) for name in COST_COLUMNS]
+        values += [_whole(figures[name].value) if name in figures else None for name in CSYNTH_FIGURES if name in columns]
         values.append(None if entry.parity is None else entry.parity.fraction)
-        rows.append(dict(zip(front_columns(report), values, strict=True)))
+        rows.append(dict(zip(columns, values, strict=True)))
     return rows
 
 

@@ -27,6 +27,19 @@ COSTS = {
     "sparsity_mask": "zero by the mask",
     "weight_memory_bits": "weight memory [bit]",
     "accumulator_bits": "accumulator [bit]",
+    "LUT": "LUT, csynth-equivalent",
+    "FF": "FF, csynth-equivalent",
+    "DSP": "DSP, csynth-equivalent",
+    "BRAM_18K": "BRAM_18K, csynth-equivalent",
+    "latency_cycles": "latency [cycles]",
+    "latency_ns": "latency [ns]",
+    "latency_bx": "latency [bunch crossings]",
+    "II": "II [cycles]",
+    "LUT_post_synthesis": "LUT after synthesis",
+    "FF_post_synthesis": "FF after synthesis",
+    "DSP_post_synthesis": "DSP after synthesis",
+    "BRAM_18K_post_synthesis": "BRAM_18K after synthesis",
+    "energy_pJ": "energy [pJ]",
 }
 """Labels of the figures of cost, in the order of the page; others follow under their own names."""
 ENGLISH = {"ebops": "EBOPs", "bops": "BOPs", "auc": "AUC", "rmse": "RMSE", "weight_memory_bits": "weight memory"}
@@ -99,21 +112,25 @@ def render(report: Report) -> str:
     report : Report
     """
     drawn = bool(report.reference.roc) or any(entry.roc for entry in report.front)
-    return _environment().get_template("report.html.j2").render(
-        report=report,
-        percent=report.metric == "accuracy",
-        layer_names=list(dict.fromkeys(layer.name for entry in report.front for layer in entry.layers)),
-        front_svg=front_svg(report),
-        roc_background=roc_background_svg(report) if drawn else "",
-        roc_svg=roc_svg,
-        layer_named=layer_named,
-        cost_rows=cost_rows,
-        confusion_rows=confusion_rows,
-        best=best(report),
-        near=near(report),
-        margin=NEAR,
-        outside=window(report).outside,
-        colours=COLOURS,
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            percent=report.metric == "accuracy",
+            layer_names=list(dict.fromkeys(layer.name for entry in report.front for layer in entry.layers)),
+            front_svg=front_svg(report),
+            roc_background=roc_background_svg(report) if drawn else "",
+            roc_svg=roc_svg,
+            layer_named=layer_named,
+            cost_rows=cost_rows,
+            confusion_rows=confusion_rows,
+            best=best(report),
+            near=near(report),
+            margin=NEAR,
+            outside=window(report).outside,
+            colours=COLOURS,
+        )
     )
 
 
