@@ -71,7 +71,7 @@ def _utilities(project: HLSProject) -> tuple[list[Path], str | None]:
     )
     spec = find_spec("hls4ml") if known else None
     if spec is None or not spec.submodule_search_locations:
-        raise NotCountedError("firmware/nnet_utils is missing")
+        raise NotCountedError("nnet_utils with nnet_common.h is missing")
     templates = Path(spec.submodule_search_locations[0]) / "templates"
     folders = [templates / "vitis", templates / "vivado"] if project.backend == "vitis" else [templates / "vivado"]
     return [*folders, *(folder / "nnet_utils" for folder in folders)], "nnet_utils of the installed hls4ml, the project has none"

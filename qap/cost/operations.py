@@ -17,7 +17,7 @@ from qap.errors import InputError
 
 KINDS = {"*": "multiplication", "/": "division", "+": "addition", "-": "subtraction", "<": "comparison", "=": "cast"}
 LIVE = ("constant", "variable")
-REAL_EVENTS, RANDOM_EVENTS = 4, 2
+REAL_EVENTS, RANDOM_EVENTS = 2, 1
 TIMEOUT = 600.0
 """Seconds that the compiler may take, and again each of the two runs."""
 
@@ -336,7 +336,7 @@ def _events(project: HLSProject, x: Any, widths: Mapping[str, int], seed: int) -
         unfit = ", tb_data/tb_input_features.dat does not fit the inputs" if file.is_file() else ""
         return _random(project, widths, number, seed), f"{number} full-range random events (seed {seed}){unfit}"
     real = real[:REAL_EVENTS]
-    said = f"{len(real)} events of {source}, {RANDOM_EVENTS} full-range random ones (seed {seed})"
+    said = f"{len(real)} events of {source}, {RANDOM_EVENTS} full-range random (seed {seed})"
     return np.concatenate([real, _random(project, widths, RANDOM_EVENTS, seed)]), said
 
 
@@ -369,14 +369,13 @@ def count_operations(directory: Path | HLSProject, x: Any = None, *, seed: int =
         Not a project that can be read, inputs that do not fit.
     """
     project = directory if isinstance(directory, HLSProject) else read_project(Path(directory))
-    said = "none"
     try:
         widths = input_widths(project)
         events, said = _events(project, x, widths, seed)
         counted = count(project, events, timeout=timeout)
     except NotCountedError as error:
         layers, remarks = _static(project)
-        return Operations(project.directory, "weights and types", str(error), said, tuple(remarks), tuple(layers))
+        return Operations(project.directory, "weights and types", str(error), "none", tuple(remarks), tuple(layers))
     rows: dict[int, list[Row]] = {}
     for row in counted.rows:
         rows.setdefault(row.layer, []).append(replace(row, layer=0))

@@ -105,7 +105,7 @@ def test_counts_of_a_pruned_network(tmp_path: Path, backend: str, io_type: str, 
     before = snapshot(tmp_path / "p")
     found = count_operations(tmp_path / "p")
     assert (found.counted, found.reason, found.remarks) == ("C-simulation", "", ())
-    assert found.inputs == "6 full-range random events (seed 0)"
+    assert found.inputs == "3 full-range random events (seed 0)"
     assert snapshot(tmp_path / "p") == before
     layer = {one.name: one for one in found.layers}
     for name in "abc":
@@ -159,7 +159,7 @@ def test_casts_with_rounding_and_saturation(tmp_path: Path) -> None:
     layers = read_project(project.directory).layers
     rng = np.random.default_rng(0)
     found = count_operations(project.directory, rng.normal(size=(9, 6)))
-    assert found.inputs == "4 events of the given inputs, 2 full-range random ones (seed 0)"
+    assert found.inputs == "2 events of the given inputs, 1 full-range random (seed 0)"
     relu, source = found.layers[1], layers[1].inputs
     target = layers[1].result
     assert source is not None
@@ -228,7 +228,7 @@ def broken(directory: Path, **changes: str) -> Path:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"firmware/nnet_utils/nnet_common.h": ""}, "firmware/nnet_utils is missing"),
+        ({"firmware/nnet_utils/nnet_common.h": ""}, "nnet_utils with nnet_common.h is missing"),
         ({"firmware/nnet_utils/nnet_layer.h": "#pragma once\n"}, "g\\+\\+ failed: .*error"),
     ],
 )
@@ -320,7 +320,7 @@ def test_events_of_the_test_bench_are_named(tmp_path: Path) -> None:
     directory = broken(tmp_path / "p")
     (directory / "tb_data").mkdir()
     (directory / "tb_data/tb_input_features.dat").write_text("1 2 3 4 5\n0.5 0 0 0 0\n")
-    assert count_operations(directory).inputs == "2 events of tb_data/tb_input_features.dat, 2 full-range random ones (seed 0)"
+    assert count_operations(directory).inputs == "2 events of tb_data/tb_input_features.dat, 1 full-range random (seed 0)"
     (directory / "tb_data/tb_input_features.dat").write_text("1 2 3\n")
     assert "does not fit the inputs" in count_operations(directory).inputs
 

@@ -81,6 +81,9 @@ inline void report() {
     }
     for (const auto &one : sums)
         std::printf("%s %ld %.17g %.17g\n", one.first.c_str(), one.second.count, one.second.ebops, one.second.bops);
+    for (const auto &one : wires)
+        std::printf("%d = %s %d %d 0 0 %ld 0 0\n", std::get<0>(one.first), std::get<1>(one.first) ? "folded" : "variable",
+                    std::get<2>(one.first), std::get<3>(one.first), one.second);
     for (const auto &one : distinct) std::printf("%d d general 0 0 0 0 %zu 0 0\n", one.first, one.second.size());
 }
 // event(values) runs the top function once

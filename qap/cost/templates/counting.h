@@ -45,6 +45,7 @@ inline bool taken = true; // what comparisons of values of the network give
 inline int layer = 0;
 inline bool looked_up = false; // the layer has made indices of values of the network
 const size_t MOST = 16000000;
+inline std::map<std::tuple<int, bool, int, int>, long> wires; // casts that only choose bits: layer, constant, from, to
 
 inline void enter(int number) { layer = number, looked_up = false; }
 // Behind an index made of the network's values, what is neither a weight nor a literal has come out of a table.
@@ -63,6 +64,10 @@ inline void note(const Note &now) {
         then.b_constant &= now.b_constant && then.b_value == now.b_value;
     }
     ++position;
+}
+
+inline void wire(bool constant, int from, int to) {
+    if (counting && first) ++wires[std::make_tuple(layer, constant, from, to)];
 }
 
 template <int W> inline wide wrap(wide v, bool is_signed) {
@@ -174,8 +179,11 @@ template <int W, int I, bool S, ap_q_mode Q, ap_o_mode O, int N, bool INT> struc
         const bool down = S2 && !S; // negative values do not fit
         const int rounded = Q != AP_TRN && lost > 0 ? lost : 0;
         const bool saturates = O != AP_WRAP && (top > 0 || down || (O == AP_SAT_SYM && S));
-        tally::note({'=', tally::is_constant(o.depends, o.given), true, (uint16_t)tally::layer, (uint16_t)W2, (uint16_t)W, (uint16_t)rounded,
-                   (uint16_t)(saturates ? AP_MAX(top, 0) + down : 0), S2, S, (int64_t)o.V, 0});
+        const bool constant = tally::is_constant(o.depends, o.given);
+        if (!rounded && !saturates) tally::wire(constant, W2, W);
+        else
+            tally::note({'=', constant, true, (uint16_t)tally::layer, (uint16_t)W2, (uint16_t)W, (uint16_t)rounded,
+                         (uint16_t)(saturates ? AP_MAX(top, 0) + down : 0), S2, S, (int64_t)o.V, 0});
     }
     template <class B> ap_fixed_base(const ap_range<B> &r) : V(tally::hold<W, S, Q, O>(r.get(), 0, W - I)), depends(r.x.depends), given(r.x.given) {}
     template <class T, class = typename std::enable_if<std::is_arithmetic<T>::value>::type> ap_fixed_base(T v) : depends(false), given(tally::counting) {
