@@ -196,6 +196,13 @@ class Timing(Section):
     """Longest latency in nanoseconds (None: no limit)."""
 
 
+class Estimates(Section):
+    """What the csynth-equivalent figures are taken from."""
+
+    reports: str | None = None
+    """The lab's own reports, as `qap estimate --learn` stores them (None: the package's fits alone)."""
+
+
 class Report(Section):
     """How the front is judged on the test split."""
 
@@ -215,4 +222,5 @@ class Study(Section):
     search: Search = Search()
     firmware: Firmware = Firmware()
     timing: Timing = Timing()
+    estimates: Estimates = Estimates()
     report: Report = Report()

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from qap.candidate import Candidate, Cost
 from qap.compress.qap import Context
 from qap.cost.candidate_cost import budget, prediction
 from qap.cost.csynth import synthesis_cost
-from qap.cost.model import shipped_model
+from qap.cost.energy import energy
 from qap.cost.parts import find_part
 from qap.cost.project_cost import shown_resources
 from qap.cost.timing import sentence
 from qap.datasets.dataset import Dataset
+from qap.errors import InputError
 from qap.metrics import classification, regression
 from qap.metrics.bootstrap import bootstrap
 from qap.metrics.evaluate import evaluate
+from qap.models.builders import set_weights
 from qap.report.data import (
     BootstrapSection,
     Curve,
@@ -31,6 +31,7 @@ from qap.report.data import (
     Tried,
     layer_entries,
 )
+from qap.search.estimates import cost_model
 from qap.search.judge import Judged, Verdict, firmware_directory, float_outputs
 from qap.search.run import trained
 from qap.search.study import Study
@@ -97,24 +98,36 @@ def _cost(candidate: Candidate) -> Cost:
     return candidate.cost or Cost({})
 
 
-def _whole_cost(study: Study, candidate: Candidate, data: Dataset) -> tuple[Cost, tuple[str, ...]]:
-    """Add what is left after synthesis, and say in words what the figures mean for the trigger and the part."""
-    cost, firmware, model = _cost(candidate), study.config.firmware, shipped_model()
-    estimated = prediction(candidate, cost, data.input, firmware, model)
+def _energy(candidate: Candidate, context: Context) -> Cost:
+    """Return the energy by QTools; nothing for a user's model with layers that QTools has no sound figure for."""
+    model = context.builder(candidate.architecture, candidate.plan)
+    set_weights(model, candidate.weights or {})
+    try:
+        return energy(model, context.data.input)
+    except InputError:
+        return Cost({})
+
+
+def _whole_cost(study: Study, candidate: Candidate, context: Context) -> tuple[Cost, tuple[str, ...]]:
+    """Add energy and what is left after synthesis, and say in words what the figures mean for the trigger and the part."""
+    cost, firmware, model = _cost(candidate), study.config.firmware, cost_model(study)
+    estimated = prediction(candidate, cost, context.data.input, firmware, model)
     after = {f"{name}_post_synthesis": figure for name, figure in synthesis_cost(estimated, model).figures.items()}
     said = [sentence(cost.figures, budget(firmware, study.config.timing))] if estimated.guesses else []
     part = find_part(firmware.Part)
     if part is not None and estimated.guesses:
         shares = ((name, part.share(name, cost[name])) for name in shown_resources(cost))
         said.append(f"of {part.name}: " + ", ".join(f"{name} {100 * share:.2g} %" for name, share in shares if share is not None))
-    return replace(cost, figures={**cost.figures, **after}), (*said, *estimated.notes)
+    used = _energy(candidate, context)
+    layers = {name: {**figures, **used.layers.get(name, {})} for name, figures in cost.layers.items()}
+    return Cost({**cost.figures, **after, **used.figures}, layers), (*said, *estimated.notes)
 
 
 def _entry(study: Study, one: Judged, context: Context) -> FrontEntry:
     candidate, metric = one.candidate, _metric(context.data)
     firmware = firmware_directory(study, candidate)
     validation = candidate.metrics[f"{metric}_validation"]
-    cost, remarks = _whole_cost(study, candidate, context.data)
+    cost, remarks = _whole_cost(study, candidate, context)
     return FrontEntry(
         **_quality(context.data, one.outputs, study.config.report.bootstrap, study.config.seed, validation),  # type: ignore[arg-type]
         id=candidate.id,

@@ -40,6 +40,7 @@ COSTS = {
     "DSP_post_synthesis": "DSP after synthesis",
     "BRAM_18K_post_synthesis": "BRAM_18K after synthesis",
     "energy_pJ": "energy [pJ]",
+    "energy_nonzero_pJ": "… zero weights left out",
 }
 """Labels of the figures of cost, in the order of the page; others follow under their own names."""
 ENGLISH = {"ebops": "EBOPs", "bops": "BOPs", "auc": "AUC", "rmse": "RMSE", "weight_memory_bits": "weight memory"}

@@ -13,7 +13,7 @@ from qap.candidate import Candidate
 from qap.compress.qap import Context, candidate_seed, check, compress
 from qap.config.schema import Study as Config
 from qap.cost.candidate_cost import candidate_cost
-from qap.cost.model import shipped_model
+from qap.cost.model import Model
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset
 from qap.errors import QapError
@@ -21,6 +21,7 @@ from qap.metrics.evaluate import evaluate
 from qap.models.architecture import OUTPUT, Architecture
 from qap.models.builders import build, float_logits, user_builder
 from qap.plan import Plan, Precision
+from qap.search.estimates import cost_model, keep_reports
 from qap.search.objectives import DROP, check_objectives, front, limits, nothing_left, values, violations
 from qap.search.space import Calibration, PlanSpace, Point
 from qap.search.strategies import Strategy, make_strategy
@@ -79,6 +80,7 @@ class _Searcher:
     space: PlanSpace
     watch: Watch
     known: dict[str, Record]
+    model: Model
     seen: dict[str, Record] = field(default_factory=dict)
     calibrations: dict[str, Calibration] = field(default_factory=dict)
     floats: dict[str, Mapping[str, float]] = field(default_factory=dict)
@@ -156,7 +158,7 @@ class _Searcher:
         config, metrics = self.config, dict(candidate.metrics)
         if "accuracy_validation" in metrics:
             metrics[DROP] = self.floats[candidate.architecture.id]["accuracy_validation"] - metrics["accuracy_validation"]
-        cost = candidate_cost(candidate, self.context.data.input, config.firmware, config.timing, shipped_model())
+        cost = candidate_cost(candidate, self.context.data.input, config.firmware, config.timing, self.model)
         return candidate.with_(metrics=metrics, cost=cost)
 
     def tell(self, strategy: Strategy, record: Record) -> None:
@@ -266,8 +268,9 @@ def run_search(
     strategy = make_strategy(config.search, space, config.seed, sampler, points, constrained=bool(limits(config)))
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
     study.bind_data(digest(data))
+    keep_reports(study, folder)
     known = {record.candidate.id: record for record in study.records()}
-    searcher = _Searcher(study, context, space, watch, known)
+    searcher = _Searcher(study, context, space, watch, known, cost_model(study))
     study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
     _loop(searcher, strategy, plans)
     study.log(f"search done: {len(searcher.seen)} candidates, {searcher.seconds:.0f} s of training")
