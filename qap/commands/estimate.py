@@ -112,6 +112,8 @@ def _model(options: argparse.Namespace, project: HLSProject) -> Model:
     store = options.reports or (STORE if STORE.is_file() else None)
     if store is None:
         return shipped_model()
+    if not store.is_file():
+        raise InputError(f"--reports: {store}: no such file; make it by qap estimate --learn DIR --reports {store}")
     from qap.cost.learn import refit
     from qap.cost.store import load_store
 

@@ -103,6 +103,7 @@ def test_wrong_projects_are_refused_in_a_line(project: Path, tmp_path: Path, cap
 def test_wrong_options_are_refused_in_a_line(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--part: expected one of" in _fails(capsys, project, "--part", "stratix10")
     assert "no such file" in _fails(capsys, project, "--inputs", tmp_path / "none.npz")
+    assert "--reports" in _fails(capsys, project, "--reports", tmp_path / "none.json")
     (tmp_path / "text.dat").write_text("one two\n")
     assert "expected .npz, .npy or a text of numbers" in _fails(capsys, project, "--inputs", tmp_path / "text.dat")
     np.save(tmp_path / "few.npy", np.zeros((3, 5)))
