@@ -208,7 +208,7 @@ def count(project: HLSProject, events: np.ndarray, *, timeout: float) -> Counted
     with tempfile.TemporaryDirectory(prefix="qap-count-") as name:
         folder = Path(name)
         templates = Path(__file__).parent / "templates"
-        for file in ("counting.h", "count_main.h"):
+        for file in ("counting.h", "counting_hls.h", "count_main.h"):
             shutil.copy(templates / file, folder / file)
         for header in HEADERS:
             (folder / header).parent.mkdir(exist_ok=True)
