@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qap.cost.fit import NARROWEST_FIT, bounds, residual_band, solve
+from qap.cost.fit import NARROWEST_FIT, residual_band, solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,27 @@ class Correction:
     coefficients : tuple of float
     band : (float, float) or None
         Natural logarithms of the factors for low and high; None keeps the estimate's own band, moved with the value.
+    zero : bool, default True
+        An estimate of exactly 0 stays; no report has shown otherwise.
     """
 
     shift: float = 0.0
     terms: tuple[str, ...] = ()
     coefficients: tuple[float, ...] = ()
     band: tuple[float, float] | None = None
+    zero: bool = True
 
     def apply(self, value: float, low: float, high: float, terms: Mapping[str, float]) -> tuple[float, float, float]:
         """Return the corrected value, low and high."""
+        if self.zero and value == high == 0:
+            return value, low, high
         if self.terms:
             value = sum(c * terms[name] for name, c in zip(self.terms, self.coefficients, strict=True))
         elif self.shift:
             value, low, high = (max((one + 1) * math.exp(self.shift) - 1, 0.0) for one in (value, low, high))
-        return (value, low, high) if self.band is None else (value, *bounds(value, self.band, absolute=False))
+        if self.band is None:
+            return value, low, high
+        return value, max((value + 1) * math.exp(-self.band[0]) - 1, 0.0), (value + 1) * math.exp(self.band[1]) - 1
 
 
 @dataclass(frozen=True)
@@ -175,11 +182,15 @@ def choose(samples: Samples, names: tuple[str, ...] = ()) -> Correction:
     Correction
         Of one group: the factor, half of what the group asks for.
     """
+    zero = not any(one.high == 0 < one.truth for one in samples)
+    samples = [one for one in samples if one.high > 0 or one.truth > 0]
+    if not samples:
+        return Correction()
     groups = len({one.group for one in samples})
     if groups == 1:
-        made = factor(samples)
+        made = replace(factor(samples), zero=zero)
         return replace(made, band=_band([(one, made) for one in samples]))
     methods = [keep, factor, *([own_fit(names)] if names and groups >= len(names) + 2 else [])]
-    tried = [_left_out(samples, method) for method in methods]
+    tried = [[(one, replace(made, zero=zero)) for one, made in _left_out(samples, method)] for method in methods]
     best = min(range(len(methods)), key=lambda index: _miss(tried[index]))
-    return replace(methods[best](samples), band=_band(tried[best]))
+    return replace(methods[best](samples), band=_band(tried[best]), zero=zero)

@@ -99,7 +99,8 @@ def solve(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def residual_band(residuals: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     """Return how far below and above the estimate a new group's values lie, with the probability `COVERAGE`.
 
-    Many groups: quantiles of the residuals. Few: the prediction interval of Student's t with the groups as observations
+    Many groups: quantiles of the residuals, at the levels between which a new one of n groups lies with that probability (those
+    of the n + 1 intervals between n values). Few: the prediction interval of Student's t with the groups as observations
     (Geisser, Predictive Inference, 1993), each by the root mean square of its residuals.
 
     Parameters
@@ -111,7 +112,8 @@ def residual_band(residuals: np.ndarray, groups: np.ndarray) -> tuple[float, flo
     """
     names = np.unique(groups)
     if len(names) >= MANY_GROUPS:
-        low, high = np.quantile(residuals, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+        level = ((len(names) + 1) * (1 - COVERAGE) / 2 - 1) / (len(names) - 1)
+        low, high = np.quantile(residuals, [level, 1 - level])
         return max(0.0, -float(low)), max(0.0, float(high))
     squares = [np.mean(residuals[groups == name] ** 2) for name in names]
     n = len(names)
