@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,11 +57,20 @@ class Pair:
     source: str
 
 
+def _number(values: Mapping[str, str], name: str) -> float:
+    """Return a finite number of 0 or more, from the column of that name or, where there is none, in small letters."""
+    column = name.lower() if name not in values and name.lower() in values else name
+    value = float(values[column])
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: {values[column]}")
+    return value
+
+
 def _row(values: Mapping[str, str]) -> Row:
     def number(name: str) -> float:
-        return float(values[name])
+        return _number(values, name)
 
-    figures = {name: number(column if (column := _COLUMNS.get(name, name)) in values else column.lower()) for name in FIGURES}
+    figures = {name: number(_COLUMNS.get(name, name)) for name in FIGURES}
     features = {name: number(name) for name in _FEATURES}
     if "m" in values:  # a whole network
         forced = "dsp" if values["dsp"] == "True" else "lut"
@@ -123,7 +133,7 @@ def read_pairs(path: Path) -> list[Pair]:
     for number, values in _lines(path):
         try:
             if values["stage"] in stages and values["LUT"]:
-                figures = {name: float(values[_COLUMNS.get(name, name)]) for name in FIGURES[:4]}
+                figures = {name: _number(values, _COLUMNS.get(name, name)) for name in FIGURES[:4]}
                 stages[values["stage"]].setdefault(values["model"], figures)
                 sources[values["model"]] = values["source"]
         except (KeyError, ValueError, TypeError) as error:
