@@ -16,6 +16,8 @@ CSYNTH = "csynth-equivalent"
 SYNTHESIS = "post-synthesis equivalent"
 OUTSIDE = math.log(2.0)
 """Widening of a band, as a logarithm, where no report is like the network. Assumed, not measured."""
+HANDOVER = 3
+"""Most cycles that a layer adds to its own latency in a network. Assumed, not measured."""
 ENOUGH = 3
 """Shapes among one's own reports from which on they cover a kind of network."""
 SERIES_7 = "7 series"
@@ -108,7 +110,7 @@ def _single(model: Model, layer: Network, notes: list[str]) -> Guesses:
 
 
 def _sum(model: Model, layers: Sequence[Network], whole: Network, notes: list[str]) -> Guesses:
-    """Add single layers: resources and latencies (a cycle more for each), the longest II."""
+    """Add single layers: resources and latencies (of several a cycle more for each), the longest II."""
     parts = [_single(model, layer, notes) for layer in layers]
     guesses = {}
     for figure in FIGURES:
@@ -116,11 +118,13 @@ def _sum(model: Model, layers: Sequence[Network], whole: Network, notes: list[st
         if figure == "II":
             guesses[figure] = max(found, key=lambda guess: guess.value)
             continue
-        more = len(found) if figure == "latency_cycles" else _softmax(model, figure, whole)
+        more = low = high = _softmax(model, figure, whole)
+        if figure == "latency_cycles" and len(found) > 1:
+            more, low, high = len(found), 0, HANDOVER * len(found)
         guesses[figure] = Guess(
             sum(guess.value for guess in found) + more,
-            sum(guess.low for guess in found) + more,
-            sum(guess.high for guess in found) + more,
+            sum(guess.low for guess in found) + low,
+            sum(guess.high for guess in found) + high,
         )
     return guesses
 
