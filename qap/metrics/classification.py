@@ -6,6 +6,7 @@ float64. Per class means one against the rest.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ column: when all lie in [0, 1]), else logits."""
 
 ROC_POINTS = 200
 ROC_FLOOR = 1e-5
+_BLOCK = 4096  # events whose intermediate arrays stay in the cache
 
 
 def _check_labels(labels: np.ndarray, events: int, classes: int) -> np.ndarray:
@@ -90,11 +92,25 @@ def class_scores(scores: np.ndarray, kind: Kind = "auto") -> np.ndarray:
         return np.hstack([1 - values, values] if probabilities else [-values, values])
     if probabilities:
         return values
-    odds = np.empty_like(values)
-    for k in range(values.shape[1]):
-        others = np.sort(np.delete(values, k, axis=1), axis=1)
-        top = others[:, -1]
-        odds[:, k] = values[:, k] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+    odds = np.empty(values.shape[::-1])
+    for start in range(0, len(values), _BLOCK):
+        odds[:, start : start + _BLOCK] = _log_odds(values[start : start + _BLOCK])
+    return odds.T
+
+
+def _log_odds(values: np.ndarray) -> np.ndarray:
+    """Return z_k − ln Σ_{j≠k} exp z_j of (events, classes) logits as (classes, events)."""
+    rows = np.ascontiguousarray(values.T)
+    one = 2.0 ** (52 - math.ceil(math.log2(len(rows))))  # powers rounded to 1/one add up exactly: their order does not matter
+    first, at = rows.argmax(axis=0), np.arange(len(values))
+    top = rows[first, at]
+    powers = np.rint(np.exp(rows - top) * one)
+    odds = rows - top - np.log(np.maximum(powers.sum(axis=0) - powers, 1.0) / one)
+    rows[first, at] = -np.inf
+    second = rows.max(axis=0)  # beside the top all others may vanish: the top's own are measured against the second
+    rows[first, at] = second
+    rest = np.rint(np.exp(rows - second) * one).sum(axis=0) - one
+    odds[first, at] = top - second - np.log(rest / one)
     return odds
 
 
@@ -151,15 +167,33 @@ def _classes(scores: np.ndarray) -> int:
 
 def _curve(score: np.ndarray, signal: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return signal and background efficiency at every distinct cut on a score, from (0, 0) to (1, 1)."""
-    order = np.argsort(-score, kind="stable")
-    cuts = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
-    sums = [np.append(0.0, np.cumsum(np.where(side, weights, 0.0)[order])[cuts]) for side in (signal, ~signal)]
+    order = np.argsort(-score)
+    ranked, weight, true = score[order], weights[order], signal[order]
+    cuts = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(order) - 1)
+    sums = [np.append(0.0, np.cumsum(side)[cuts]) for side in (weight * true, weight * ~true)]
     return sums[0] / sums[0][-1], sums[1] / sums[1][-1]
 
 
-def _curves(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None, kind: Kind
+def full_roc(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto"
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the ROC curve of each class against the rest with a point for every distinct cut, in class order.
+
+    Parameters
+    ----------
+    labels, scores, weights, kind
+        As for `accuracy`.
+
+    Returns
+    -------
+    list of (signal efficiency, background efficiency)
+        Rising float64 arrays from (0, 0) to (1, 1).
+
+    Raises
+    ------
+    InputError
+        Arrays that do not fit, or a class without events.
+    """
     ranked = class_scores(scores, kind)
     events, classes = ranked.shape
     truth = _check_labels(labels, events, classes)
@@ -167,15 +201,33 @@ def _curves(
     curves = []
     for k in range(classes):
         signal = truth == k
-        if not weight[signal].sum() > 0 or not weight[~signal].sum() > 0:
+        if not (weight * signal).sum() > 0 or not (weight * ~signal).sum() > 0:
             raise InputError(f"labels: class {k} has {signal.sum()} of {events} events or no weight: no ROC is defined")
         curves.append(_curve(ranked[:, k], signal, weight))
     return curves
 
 
-def auc_per_class(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto"
-) -> list[float]:
+def area(signal: np.ndarray, background: np.ndarray) -> float:
+    """Return the area under a full ROC curve."""
+    return float(np.trapezoid(signal, background))
+
+
+def efficiency_at(signal: np.ndarray, background: np.ndarray, background_efficiency: float) -> float:
+    """Return the largest signal efficiency of a full ROC curve whose background efficiency is at most the one given.
+
+    No value between two cuts is made up: where the loosest cut that keeps the background leaves no signal, it is 0.
+
+    Raises
+    ------
+    InputError
+        A background efficiency outside (0, 1).
+    """
+    if not 0 < background_efficiency < 1:
+        raise InputError(f"background_efficiency: expected a number between 0 and 1, received {background_efficiency}")
+    return float(signal[np.searchsorted(background, background_efficiency * (1 + 1e-12), side="right") - 1])
+
+
+def auc_per_class(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto") -> list[float]:
     """Return the area under the ROC curve of each class against the rest, in class order.
 
     The curve is that of the softmax probability, in the stable float64 form of `class_scores`; equal scores count half
@@ -195,7 +247,7 @@ def auc_per_class(
     InputError
         Arrays that do not fit, or a class without events.
     """
-    return [float(np.trapezoid(signal, background)) for signal, background in _curves(labels, scores, weights, kind)]
+    return [area(*curve) for curve in full_roc(labels, scores, weights, kind)]
 
 
 def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto") -> float:
@@ -217,11 +269,13 @@ def _thin(signal: np.ndarray, background: np.ndarray, points: int) -> np.ndarray
     half = (points - 3) // 2
     last_pure = int(np.searchsorted(background, 0.0, side="right")) - 1
     floor = max(background[last_pure + 1], ROC_FLOOR)
-    chosen = np.concatenate([
-        [0, last_pure, len(signal) - 1],
-        np.searchsorted(background, np.geomspace(floor, 1.0, half)),
-        np.searchsorted(signal, np.linspace(0.0, 1.0, half)),
-    ])
+    chosen = np.concatenate(
+        [
+            [0, last_pure, len(signal) - 1],
+            np.searchsorted(background, np.geomspace(floor, 1.0, half)),
+            np.searchsorted(signal, np.linspace(0.0, 1.0, half)),
+        ]
+    )
     return np.unique(np.minimum(chosen, len(signal) - 1))
 
 
@@ -255,16 +309,14 @@ def roc(
     if points < 10:
         raise InputError(f"points: expected 10 or more points a curve, received {points}")
     curves = []
-    for signal, background in _curves(labels, scores, weights, kind):
+    for signal, background in full_roc(labels, scores, weights, kind):
         chosen = _corners(signal, background)
         chosen = chosen[_thin(signal[chosen], background[chosen], points)]
         curves.append((signal[chosen], background[chosen]))
     return curves
 
 
-def confusion(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto"
-) -> np.ndarray:
+def confusion(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto") -> np.ndarray:
     """Return the events (their weight) by true class (rows) and predicted class (columns).
 
     Parameters

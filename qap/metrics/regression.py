@@ -8,9 +8,7 @@ from qap.errors import InputError
 from qap.metrics.weights import event_weights
 
 
-def _residuals(
-    targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _residuals(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return prediction − target as (events, targets), and the weights."""
     truth, found = (np.asarray(values, np.float64) for values in (targets, predictions))
     truth, found = (values[:, None] if values.ndim == 1 else values for values in (truth, found))
@@ -56,9 +54,7 @@ def bias_per_target(targets: np.ndarray, predictions: np.ndarray, weights: np.nd
     return np.average(residuals, axis=0, weights=weight).tolist()
 
 
-def resolution_per_target(
-    targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None
-) -> list[float]:
+def resolution_per_target(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
     """Return half the width of the central 68 % of prediction − target, for each target.
 
     The quantiles are those of the weighted empirical distribution (NumPy's ``inverted_cdf``): tails do not count. For
@@ -67,3 +63,8 @@ def resolution_per_target(
     residuals, weight = _residuals(targets, predictions, weights)
     low, high = np.quantile(residuals, [0.16, 0.84], axis=0, weights=weight, method="inverted_cdf")
     return ((high - low) / 2).tolist()
+
+
+def resolution(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the mean of `resolution_per_target`; meaningful for targets of one scale."""
+    return float(np.mean(resolution_per_target(targets, predictions, weights)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from qap.errors import InputError
-from qap.metrics.classification import accuracy, auc, auc_per_class, class_scores, confusion, predicted, roc
+from qap.metrics.classification import accuracy, auc, auc_per_class, class_scores, confusion, efficiency_at, predicted, roc
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -180,3 +180,41 @@ def test_wrong_input(labels, scores, weights, kind, message):
 def test_too_few_roc_points():
     with pytest.raises(InputError, match="received 3"):
         roc(np.array([0, 1]), np.array([[1.0, 2], [3, 4]]), points=3)
+
+
+def direct_odds(logits: np.ndarray) -> np.ndarray:
+    """The log-odds one class at a time, the others in ascending order."""
+    odds = np.empty_like(logits)
+    for k in range(logits.shape[1]):
+        others = np.sort(np.delete(logits, k, axis=1), axis=1)
+        top = others[:, -1]
+        odds[:, k] = logits[:, k] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+    return odds
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.sampled_from([0.01, 1.0, 30.0, 3000.0]), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_log_odds_of_any_size(seed, classes, size, grid):
+    logits = np.random.default_rng(seed).normal(0, size, (300, classes))
+    logits = np.rint(logits) if grid else logits
+    expected, found = direct_odds(logits), class_scores(logits, "logits")
+    worst = float(np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected))))
+    assert worst < 1e-12, worst
+    order = np.random.default_rng(seed + 1).permutation(classes)
+    np.testing.assert_array_equal(class_scores(logits[:, order], "logits"), found[:, order])
+
+
+@pytest.mark.parametrize("events", [0, 1, 4095, 4096, 4097, 10_000])
+def test_log_odds_over_the_blocks(events):
+    logits = np.random.default_rng(events).normal(0, 2, (events, 4))
+    assert class_scores(logits, "logits").shape == (events, 4)
+    np.testing.assert_allclose(class_scores(logits, "logits"), direct_odds(logits), rtol=0, atol=1e-12)
+
+
+def test_efficiency_at_a_working_point():
+    signal, background = np.array([0, 0.5, 0.6, 1]), np.array([0, 0.0, 0.1, 1])
+    assert [efficiency_at(signal, background, cut) for cut in (0.05, 0.1, 0.5)] == [0.5, 0.6, 0.6]
+    assert efficiency_at(np.array([0, 1.0]), np.array([0, 1.0]), 0.9) == 0, "all events share one score: no cut keeps it"
+    for wrong in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="background_efficiency: expected a number between 0 and 1"):
+            efficiency_at(signal, background, wrong)
