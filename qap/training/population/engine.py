@@ -1,0 +1,256 @@
+"""The population engine: many candidates trained by one compiled program, several at the same time.
+
+A lane is one candidate within a call of the program. On a processor one lane is fastest: its activations stay in the cache,
+while a batch of candidates streams through main memory. On a GPU many lanes fill the device.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from qap.backend import stack
+from qap.datasets.dataset import Dataset, Split
+from qap.errors import InputError
+from qap.models.architecture import Architecture
+from qap.models.builders import Weights, build, set_weights
+from qap.plan import Plan
+from qap.training.job import Failed, Job, Soft, Trained, diverged, steps_per_epoch
+from qap.training.keras_engine import KerasEngine, logits
+from qap.training.population.exact import sums_are_exact
+from qap.training.population.group import Task, make_groups, train_group
+from qap.training.population.memory import available, check_lanes, lane_bytes
+from qap.training.population.network import Topology
+from qap.training.population.program import Events, Program
+from qap.training.population.quantizers import MAX_UNSIGNED_BITS
+from qap.training.population.tensors import evaluation_tensor, event_tensors, plan_tensors, weight_tensors
+
+GPU_LANES = 32
+
+Say = Callable[[str], None]
+
+
+def unsupported(job: Job) -> str | None:
+    """Return why the population engine does not train a job, None when it does."""
+    if job.plan is None:
+        return "a float network"
+    if job.builder is not build:
+        return "a model function of the user's own"
+    for _, layer in job.plan.items():
+        for precision in (layer.weight, layer.bias, layer.activation):
+            if precision is not None and precision.kind != "fixed":
+                return f"{precision.kind} quantizers"
+        if layer.activation is not None and not layer.activation.signed and layer.activation.bits > MAX_UNSIGNED_BITS:
+            return f"quantized_relu of more than {MAX_UNSIGNED_BITS} bits"
+    return None
+
+
+def _ignore(message: str) -> None:
+    """Say nothing."""
+
+
+class PopulationEngine:
+    """Trains fixed-point candidates many times faster than one Keras model after another.
+
+    Equal weights give the masks and logits of `KerasEngine` bit for bit; trained weights differ by float32 rounding in the
+    sums of the gradients. What it does not cover goes to the keras engine.
+
+    Parameters
+    ----------
+    lanes : int, optional
+        Candidates in one call of the compiled program; None takes 1 on a processor and 32 on a GPU.
+    workers : int, optional
+        Calls in flight; None takes 2, so that one is prepared while the other runs.
+    say : callable, optional
+        Told once for each reason why jobs go to the keras engine.
+    """
+
+    name = "population"
+
+    def __init__(self, lanes: int | None = None, workers: int | None = None, say: Say = _ignore) -> None:
+        for key, value in (("lanes", lanes), ("workers", workers)):
+            if value is not None and value < 1:
+                raise InputError(f"population: {key}: expected 1 or more, received {value}")
+        self._lanes, self._workers, self._say = lanes, workers, say
+        self._said: set[str] = set()
+        self._keras = KerasEngine()
+        self._programs: dict[tuple[Topology, bool], Program] = {}
+        self._events: WeakKeyDictionary[Dataset, Events] = WeakKeyDictionary()
+        self._soft: WeakKeyDictionary[Soft, Any] = WeakKeyDictionary()
+        self._splits: WeakKeyDictionary[Split, Any] = WeakKeyDictionary()
+
+    @property
+    def lanes(self) -> int:
+        """Candidates in one call of the compiled program."""
+        return self._lanes or (GPU_LANES if stack().tf.config.list_physical_devices("GPU") else 1)
+
+    @property
+    def workers(self) -> int:
+        """Calls in flight."""
+        return self._workers or 2
+
+    @property
+    def traces(self) -> int:
+        """How often TensorFlow has traced anything for this engine."""
+        return sum(program.traces for program in self._programs.values())
+
+    def train(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained | Failed]:
+        """Train jobs of any plans, schedules and seeds at once.
+
+        Parameters
+        ----------
+        jobs : sequence of Job
+        data : Dataset
+
+        Yields
+        ------
+        Trained or Failed
+            In the order of the jobs, each as soon as it and those before it are done. A candidate whose loss is not finite
+            fails alone.
+
+        Raises
+        ------
+        InputError
+            A batch larger than the training split, a plan, weights or a teacher that do not fit, more lanes than fit into
+            the memory.
+        """
+        for job in jobs:
+            self._check(job, data)
+        for here, part in itertools.groupby(jobs, key=lambda job: unsupported(job) is None):
+            batch = list(part)
+            if here:
+                yield from self._train_here(batch, data)
+                continue
+            for reason in dict.fromkeys(str(unsupported(job)) for job in batch):
+                if reason not in self._said:
+                    self._said.add(reason)
+                    self._say(f"{reason}: trained by the keras engine")
+            yield from self._keras.train(batch, data)
+
+    def evaluate(
+        self, architecture: Architecture, plans: Sequence[Plan], weights: Sequence[Weights], split: Split
+    ) -> list[np.ndarray]:
+        """Return the logits of candidates that need no training, (events, outputs) each.
+
+        They are QKeras's bit for bit where no sum needs more than 24 bits (see `exact.sums_are_exact`).
+
+        Parameters
+        ----------
+        architecture : Architecture
+        plans : sequence of Plan
+            Fixed point.
+        weights : sequence of mapping
+            Latent weights of each.
+        split : Split
+
+        Raises
+        ------
+        InputError
+            A plan that does not fit the architecture or that this engine does not cover.
+        """
+        found: dict[int, np.ndarray] = {}
+        groups: dict[Topology, list[int]] = {}
+        for number, plan in enumerate(plans):
+            architecture.check(plan)
+            job = Job(architecture, plan, None, 1, 1, 1.0, "constant", 0)
+            if (reason := unsupported(job)) is not None:
+                raise InputError(f"evaluate: the population engine does not cover {reason}")
+            groups.setdefault(Topology.of(architecture, plan), []).append(number)
+        x = self._split(split)
+        for topology, members in groups.items():
+            program = self._program(topology, split.y.ndim == 1)
+            for first in range(0, len(members), self.lanes):
+                group = members[first : first + self.lanes]
+                padded = group + [group[-1]] * (self.lanes - len(group))
+                lanes = plan_tensors([plans[n] for n in padded], [None] * len(padded))
+                outputs = program.evaluate(weight_tensors(architecture, [weights[n] for n in padded]), lanes, x).numpy()
+                for lane, number in enumerate(group):
+                    found[number] = outputs[lane, :, : len(split)].T
+        return [found[number] for number in range(len(plans))]
+
+    def _check(self, job: Job, data: Dataset) -> None:
+        steps_per_epoch(len(data.train), job.batch)
+        if job.plan is not None:
+            job.architecture.check(job.plan)
+        if job.teacher is not None:
+            job.teacher.check(len(data.train), data.outputs)
+
+    def _program(self, topology: Topology, classes: bool) -> Program:
+        return self._programs.setdefault((topology, classes), Program(topology, classes))
+
+    def _split(self, split: Split) -> Any:
+        if split not in self._splits:
+            self._splits[split] = evaluation_tensor(split)
+        return self._splits[split]
+
+    def _events_for(self, data: Dataset, teacher: Soft | None) -> Events:
+        if data not in self._events:
+            self._events[data] = event_tensors(data)
+        if teacher is None:
+            return self._events[data]
+        if teacher not in self._soft:
+            self._soft[teacher] = stack().tf.constant(teacher.outputs, stack().tf.float32)
+        return self._events[data]._replace(soft=self._soft[teacher])
+
+    def _train_here(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained | Failed]:
+        """Keep the workers busy, a few groups ahead of what has been yielded."""
+        numbered = enumerate((job, job.plan) for job in jobs)
+        tasks = [Task.of(number, job, plan) for number, (job, plan) in numbered if plan is not None]
+        groups = make_groups(tasks, self.lanes, len(data.train))
+        self._check_memory(tasks, len(groups), data)
+        stop = threading.Event()
+        found: dict[int, Trained | Failed] = {}
+        pending: deque[tuple[list[Task], Future[Any]]] = deque()
+        wanted = 0
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="population") as pool:
+            try:
+                for group in groups:
+                    pending.append((group, pool.submit(self._train_group, group, data, stop)))
+                    while pending and (len(pending) > 2 * self.workers or group is groups[-1]):
+                        done, future = pending.popleft()
+                        weights, loss, outputs = future.result()
+                        found.update(self._results(done, weights, loss, outputs, data))
+                        while wanted in found:
+                            yield found.pop(wanted)
+                            wanted += 1
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _train_group(self, group: Sequence[Task], data: Dataset, stop: threading.Event) -> Any:
+        """Train and evaluate a group; runs in a worker."""
+        teacher = group[0].job.teacher
+        events = self._events_for(data, teacher)
+        program = self._program(group[0].topology, data.task == "classification")
+        weights, loss = train_group(program, group, self.lanes, events, stop)
+        plans = [task.plan for task in group]
+        return weights, loss, self.evaluate(group[0].job.architecture, plans, weights, data.validation)
+
+    def _results(
+        self, group: Sequence[Task], weights: list[Any], loss: np.ndarray, outputs: list[np.ndarray], data: Dataset
+    ) -> dict[int, Trained | Failed]:
+        found: dict[int, Trained | Failed] = {}
+        for lane, task in enumerate(group):
+            job, value = task.job, float(loss[lane])
+            if not np.isfinite(value):
+                found[task.number] = diverged(job, value)
+                continue
+            validation = outputs[lane]
+            if not sums_are_exact(job.architecture, task.plan, weights[lane], data.input):
+                model = build(job.architecture, task.plan)
+                set_weights(model, weights[lane])
+                validation = logits(model, data.validation.x)
+            found[task.number] = Trained(weights[lane], validation, value, None)
+        return found
+
+    def _check_memory(self, tasks: Sequence[Task], groups: int, data: Dataset) -> None:
+        needs = [lane_bytes(t.job.architecture, t.job.batch, steps_per_epoch(len(data.train), t.job.batch)) for t in tasks]
+        bytes_of_data = sum(part.x.nbytes + part.y.nbytes for part in (data.train, data.validation))
+        check_lanes(self.lanes, min(self.workers, groups) * max(needs), bytes_of_data, available())

@@ -1,0 +1,117 @@
+"""Jobs, datasets and splits as the tensors of a compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qap.backend import stack
+from qap.datasets.dataset import Dataset, Split
+from qap.models.architecture import Architecture
+from qap.models.builders import Weights
+from qap.plan import Plan, Precision
+from qap.training.job import Job, Soft
+from qap.training.population.masks import keep_counts
+from qap.training.population.program import BETA_1, BETA_2, EVALUATION_BATCH, Events, Plans, Schedule
+from qap.training.population.quantizers import GRID, grid, limit
+
+
+def _grids(precisions: Sequence[Precision | None]) -> np.ndarray:
+    return np.stack([np.zeros(GRID, np.float32) if precision is None else grid(precision) for precision in precisions])
+
+
+def plan_tensors(plans: Sequence[Plan], teachers: Sequence[Soft | None]) -> Plans:
+    """Return plans and the settings of their soft losses, one for each lane."""
+    tf = stack().tf
+    layers = [[layer for _, layer in plan.items()] for plan in plans]
+    weight, bias, activation = (
+        tf.constant(np.stack([_grids([getattr(layer, part) for layer in lane]) for lane in layers]))
+        for part in ("weight", "bias", "activation")
+    )
+    limits = [[limit(layer.weight) for layer in lane] + [limit(layer.bias) for layer in lane] for lane in layers]
+    knobs = [(1.0, 0.0) if soft is None else (soft.temperature, soft.alpha) for soft in teachers]
+    return Plans(weight, bias, activation, tf.constant(limits, tf.float32), tf.constant(knobs, tf.float32))
+
+
+def weight_tensors(architecture: Architecture, weights: Sequence[Weights]) -> list[Any]:
+    """Return the latent weights of the lanes: kernels (lanes, inputs, units), then biases (lanes, units, 1)."""
+    tf = stack().tf
+    kernels = [np.stack([lane[f"{name}/kernel"] for lane in weights]) for name in architecture.shapes]
+    biases = [np.stack([lane[f"{name}/bias"] for lane in weights])[..., None] for name in architecture.shapes]
+    return [tf.constant(values, tf.float32) for values in kernels + biases]
+
+
+def weight_arrays(architecture: Architecture, weights: Sequence[Any], lane: int) -> dict[str, np.ndarray]:
+    """Return the latent weights of one lane by name."""
+    arrays = [values[lane].numpy() for values in weights]
+    found = {}
+    for number, name in enumerate(architecture.shapes):
+        found[f"{name}/kernel"] = arrays[number]
+        found[f"{name}/bias"] = arrays[len(architecture.layers) + number][:, 0]
+    return found
+
+
+def event_tensors(data: Dataset) -> Events:
+    """Return the training split, its weights with a mean of 1."""
+    tf = stack().tf
+    train = data.train
+    weight = train.weight / np.float32(train.weight.mean(dtype=np.float64))
+    return Events(tf.constant(train.x), tf.constant(train.y), tf.constant(weight), None)
+
+
+def evaluation_tensor(split: Split) -> Any:
+    """Return a split in batches of `EVALUATION_BATCH`, the last one filled up with zeros."""
+    batches = -(-len(split) // EVALUATION_BATCH)
+    padded = np.zeros((batches * EVALUATION_BATCH, split.x.shape[1]), np.float32)
+    padded[: len(split)] = split.x
+    return stack().tf.constant(padded.reshape(batches, EVALUATION_BATCH, -1))
+
+
+def step_sizes(job: Job, total: int) -> np.ndarray:
+    """Return Adam's step size at each of `total` steps: learning rate × √(1 − β₂ᵗ) / (1 − β₁ᵗ), float32.
+
+    The powers are rounded to float32 before the subtraction, as Keras does: at the first steps this is what counts.
+    """
+    number = np.arange(1, total + 1)
+    rate = np.full(total, job.learning_rate)
+    if job.decay == "cosine":
+        rate = job.learning_rate * 0.5 * (1 + np.cos(np.pi * (number - 1) / total))
+    one = np.float32(1)
+    first, second = (one - (np.float64(np.float32(beta)) ** number).astype(np.float32) for beta in (BETA_1, BETA_2))
+    return rate.astype(np.float32) * np.sqrt(second) / first
+
+
+def keep_tensor(jobs: Sequence[Job], first: int, steps: int) -> np.ndarray:
+    """Return the numbers of weights that the masks keep, (steps, lanes, layers), 0 for no renewal; `first` counts from 1."""
+    keep = np.zeros((steps, len(jobs), len(jobs[0].architecture.layers)), np.int32)
+    for lane, job in enumerate(jobs):
+        for layer, (name, (inputs, units)) in enumerate(job.architecture.shapes.items()):
+            if name in job.pruning and job.plan is not None:
+                sparsity = job.plan[name].sparsity
+                keep[:, lane, layer] = keep_counts(job.pruning[name], sparsity, inputs * units, first, steps)
+    return keep
+
+
+def schedule_tensors(jobs: Sequence[Job], order: np.ndarray, rates: np.ndarray, start: int, steps: int) -> Schedule:
+    """Return the schedule of one epoch.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        One for each lane.
+    order : (steps of an epoch, lanes, batch) int32 array
+    rates : (all steps, lanes) float32 array
+    start : int
+        Steps done before.
+    steps : int
+        Steps of this epoch; tensors keep the length of a whole one, so that nothing is compiled again.
+    """
+    tf = stack().tf
+    length = len(order)
+    keep = np.zeros((length, len(jobs), len(jobs[0].architecture.layers)), np.int32)
+    keep[:steps] = keep_tensor(jobs, start + 1, steps)
+    rate = np.zeros((length, len(jobs)), np.float32)
+    rate[:steps] = rates[start : start + steps]
+    return Schedule(tf.constant(order), tf.constant(keep), tf.constant(rate))
