@@ -8,6 +8,7 @@ Intell. 4 (2021) 676564, arXiv:2102.11289.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from qap.candidate import Candidate
 from qap.config.schema import Prune, Train
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError, suggestion
-from qap.metrics.evaluate import evaluate
+from qap.metrics.evaluate import ALL, Metrics, evaluate
 from qap.models.builders import Builder, build
 from qap.training.job import Engine, Failed, Job, Pruning, Trained, steps_per_epoch
 
@@ -35,6 +36,10 @@ class Context:
     seed : int
         Seed of the study; every candidate derives its own from it.
     builder : Builder
+    epochs : float, optional
+        Budget of a candidate, parts of an epoch too (None: ``train.epochs``).
+    metrics : Metrics, optional
+        Computed for every candidate on the validation split (default: all).
     """
 
     data: Dataset
@@ -43,6 +48,14 @@ class Context:
     prune: Prune
     seed: int
     builder: Builder = build
+    epochs: float | None = None
+    metrics: Metrics = ALL
+
+    @property
+    def steps(self) -> int:
+        """Training steps of a candidate."""
+        epochs = self.train.epochs if self.epochs is None else self.epochs
+        return max(round(epochs * steps_per_epoch(len(self.data.train), self.train.batch)), 1)
 
 
 def candidate_seed(study_seed: int, candidate_id: str) -> int:
@@ -52,8 +65,7 @@ def candidate_seed(study_seed: int, candidate_id: str) -> int:
 
 def _pruning(name: str, context: Context) -> Pruning:
     section = context.prune.layers.get(name, context.prune)
-    steps = context.train.epochs * steps_per_epoch(len(context.data.train), context.train.batch)
-    return Pruning.from_fractions(section.schedule, section.begin, section.end, section.frequency, steps)
+    return Pruning.from_fractions(section.schedule, section.begin, section.end, section.frequency, context.steps)
 
 
 def check(context: Context, layers: Sequence[str]) -> None:
@@ -85,24 +97,25 @@ def schedules(candidate: Candidate, context: Context) -> dict[str, Pruning]:
 
 def job(candidate: Candidate, context: Context) -> Job:
     """Return the training that quantization-aware pruning of a candidate is; its weights are the start."""
-    train = context.train
+    train, steps = context.train, context.steps
     return Job(
         candidate.architecture,
         candidate.plan,
         candidate.weights,
-        train.epochs,
+        math.ceil(steps / steps_per_epoch(len(context.data.train), train.batch)),
         train.batch,
         train.learning_rate,
         train.decay,
         candidate_seed(context.seed, candidate.id),
         schedules(candidate, context),
         context.builder,
+        steps,
     )
 
 
 def trained(candidate: Candidate, context: Context, result: Trained) -> Candidate:
     """Return the candidate with its trained weights and its metrics on the validation split."""
-    metrics = evaluate(context.data.task, context.data.validation, result.validation)
+    metrics = evaluate(context.data.task, context.data.validation, result.validation, context.metrics)
     named = {f"{name}_validation": value for name, value in metrics.items()}
     return candidate.with_(weights=result.weights, metrics={**candidate.metrics, **named, "loss_train": result.loss})
 
@@ -119,8 +132,8 @@ def compress(candidates: Iterable[Candidate], context: Context) -> Iterator[Cand
     Yields
     ------
     Candidate or Failed
-        Trained, in the same order, with ``accuracy_validation`` and ``auc_validation`` (or ``rmse_validation``); failed
-        where the loss was not finite.
+        Trained, in the same order, with the context's metrics on the validation split (``accuracy_validation`` or
+        ``rmse_validation`` at least); failed where the loss was not finite.
     """
     batch = list(candidates)
     results = context.engine.train([job(candidate, context) for candidate in batch], context.data)

@@ -65,7 +65,7 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
             continue
         kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
         model = next((kind for kind in kinds if issubclass(kind, BaseModel)), model)
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _explain(error: ValidationError) -> str:

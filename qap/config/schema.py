@@ -28,13 +28,14 @@ SparsityChoices = Annotated[list[Sparsity], BeforeValidator(_as_list), Field(min
 UnitChoices = Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)]
 
 
+Score = Literal["accuracy", "auc", "auc_worst", "signal_efficiency", "rmse", "resolution"]
 CostFigure = Literal["ebops", "bops", "weight_memory_bits", "LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns"]
 
 
 class Section(BaseModel):
     """A part of the study file: unknown keys and wrong types are refused, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, serialize_by_alias=True)
 
 
 class Grid(Section):
@@ -82,7 +83,8 @@ class Model(Section):
 class Train(Section):
     """How the float parent and the candidates are trained."""
 
-    engine: Literal["keras"] = "keras"
+    engine: Literal["population", "keras"] = "population"
+    """`population` trains many candidates by one compiled program; what it does not cover goes to `keras`, the reference."""
     batch: Positive = 1024
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     decay: Literal["constant", "cosine"] = "cosine"
@@ -142,11 +144,34 @@ class Space(Section):
     layers: dict[str, LayerSpace] = {}
 
 
+class Hybrid(Section):
+    """The strategy `hybrid`: children inherit weights and are fine-tuned shortly, survivors are trained on."""
+
+    inherit: bool = True
+    """Start from the nearest trained candidate (false: from the float parent, with `train.epochs`)."""
+    fine_tune: Annotated[float, Field(gt=0)] = 0.5
+    """Epochs of a child."""
+    every: Positive = 4
+    """Generations until the front is trained on."""
+    rungs: Annotated[int, Field(ge=0)] = 2
+    """How often a candidate is trained on, each time twice as long; 0 turns it off."""
+
+
+class Signal(Section):
+    """The working point of the objective `signal_efficiency`."""
+
+    class_: Annotated[int, Field(ge=0)] | str | None = Field(default=None, alias="class")
+    """Name or number (from 0) of the signal class against all others; null: the mean over the classes."""
+    background_efficiency: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Fraction of the background that may pass."""
+
+
 class Search(Section):
     """How plans are chosen and when the search ends."""
 
-    strategy: Literal["grid", "random", "nsga2", "tpe"] = "nsga2"
-    objectives: list[Literal["accuracy", "auc", "rmse"] | CostFigure] = ["accuracy", "ebops"]
+    strategy: Literal["hybrid", "grid", "random", "nsga2", "tpe"] = "nsga2"
+    objectives: list[Score | CostFigure] = ["accuracy", "ebops"]
+    signal: Signal = Signal()
     constraints: dict[CostFigure | Literal["accuracy_drop"], Annotated[float, Field(ge=0)]] = {}
     """The most that a candidate of the front may have; `accuracy_drop` is how far below the float parent, on validation."""
     keep_timing: bool = False
@@ -159,6 +184,9 @@ class Search(Section):
     """Population size of nsga2."""
     anchors: bool = True
     """Begin nsga2 and tpe with uniform plans from the coarsest to the finest."""
+    holdback: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Fraction of the validation split that the search never sees: its winners are scored on it again (0: none)."""
+    hybrid: Hybrid = Hybrid()
     space: Space = Space()
 
     @model_validator(mode="after")

@@ -12,7 +12,8 @@ from qap.candidate import Candidate
 from qap.config.schema import CSYNTH_FIGURES
 from qap.config.schema import Study as Config
 from qap.cost.candidate_cost import budget
-from qap.errors import InputError
+from qap.errors import InputError, suggestion
+from qap.metrics.evaluate import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ class Objective:
 OBJECTIVES = {
     "accuracy": Objective("maximize", "accuracy_validation", "classification"),
     "auc": Objective("maximize", "auc_validation", "classification"),
+    "auc_worst": Objective("maximize", "auc_worst_validation", "classification"),
+    "signal_efficiency": Objective("maximize", "signal_efficiency_validation", "classification"),
     "rmse": Objective("minimize", "rmse_validation", "regression"),
+    "resolution": Objective("minimize", "resolution_validation", "regression"),
     **{name: Objective("minimize") for name in ("ebops", "bops", "weight_memory_bits", *CSYNTH_FIGURES)},
 }
 DROP = "accuracy_drop"
@@ -124,8 +128,44 @@ def check_objectives(config: Config, task: str) -> None:
     for name in config.search.objectives:
         wanted = OBJECTIVES[name].task
         if wanted not in (None, task):
-            instead = "rmse" if task == "regression" else "accuracy or auc"
-            raise InputError(f"search.objectives: {name} is for {wanted}, this data is for {task}: use {instead}")
+            *others, last = [other for other, objective in OBJECTIVES.items() if objective.task == task]
+            raise InputError(
+                f"search.objectives: {name} is for {wanted}, this data is for {task}: use {', '.join(others)} or {last}"
+            )
+
+
+def wanted_metrics(config: Config, classes: Sequence[str]) -> Metrics:
+    """Return the metrics that a search needs of every candidate.
+
+    Parameters
+    ----------
+    config : Config
+        Its ``search.objectives`` and ``search.signal``.
+    classes : sequence of str
+        Names of the data's classes; none for a regression.
+
+    Raises
+    ------
+    InputError
+        ``search.signal.class`` is none of the classes.
+    """
+    signal = config.search.signal
+    names = tuple(name for name in config.search.objectives if OBJECTIVES[name].metric is not None)
+    return Metrics(names, _signal_class(signal.class_, classes), signal.background_efficiency)
+
+
+def _signal_class(wanted: int | str | None, classes: Sequence[str]) -> int | None:
+    if wanted is None:
+        return None
+    if not classes:
+        raise InputError(f"search.signal.class: received {wanted!r}, but this data is for regression and has no classes")
+    if isinstance(wanted, str):
+        if wanted not in classes:
+            raise InputError(f"search.signal.class: no class {wanted!r}{suggestion(wanted, classes)}")
+        return list(classes).index(wanted)
+    if wanted >= len(classes):
+        raise InputError(f"search.signal.class: expected a number from 0 to {len(classes) - 1}, received {wanted}")
+    return wanted
 
 
 def values(candidate: Candidate, names: Sequence[str]) -> tuple[float, ...]:

@@ -131,3 +131,15 @@ def test_no_file_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, tre
     with contextlib.suppress(InputError):
         config = load_config(path)
         assert Study.model_validate(yaml.safe_load(dump_config(config))) == config
+
+
+def test_the_signal_class_is_spelled_class(tmp_path: Path) -> None:
+    config = load_config(None, ["search.signal={class: w, background_efficiency: 0.02}"])
+    (tmp_path / "study.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "study.yaml") == config
+    assert load_config(None, ["search.signal.class=3"]).search.signal.class_ == 3
+    with pytest.raises(InputError, match=r"unknown key search.signal.clas \(did you mean 'class'\?\)"):
+        load_config(None, ["search.signal.clas=w"])
+    for wrong in ("0", "1", "-0.1", "2"):
+        with pytest.raises(InputError, match="search.signal.background_efficiency: expected"):
+            load_config(None, [f"search.signal.background_efficiency={wrong}"])

@@ -11,11 +11,12 @@ from qap.candidate import Candidate, Cost, Figure
 from qap.config.load import load_config
 from qap.config.schema import Model, Search, Space, Study
 from qap.errors import InputError
+from qap.metrics.evaluate import Metrics
 from qap.models.architecture import Architecture
 from qap.plan import LayerPlan, Plan, Precision
-from qap.search.objectives import check_objectives, feasible, front, limits, nothing_left, values, violations
+from qap.search.objectives import check_objectives, feasible, front, limits, nothing_left, values, violations, wanted_metrics
 from qap.search.space import PlanSpace
-from qap.search.strategies import make_strategy
+from qap.search.strategies import Told, make_strategy
 
 ARCHITECTURE = Architecture.mlp(4, [], 2)
 
@@ -74,6 +75,45 @@ def test_a_drop_in_accuracy_is_no_constraint_of_a_regression() -> None:
         check_objectives(study, "regression")
 
 
+@pytest.mark.parametrize(
+    ("objective", "task", "instead"),
+    [
+        ("resolution", "classification", "use accuracy, auc, auc_worst or signal_efficiency"),
+        ("auc_worst", "regression", "use rmse or resolution"),
+        ("signal_efficiency", "regression", "use rmse or resolution"),
+    ],
+)
+def test_objectives_of_the_other_task_are_refused(objective: str, task: str, instead: str) -> None:
+    with pytest.raises(InputError, match=f"search.objectives: {objective} is for .*, this data is for {task}: {instead}"):
+        check_objectives(Study(search={"objectives": [objective, "ebops"]}), task)
+
+
+def test_the_signal_class_by_name_or_number() -> None:
+    def found(**signal: object) -> object:
+        study = Study(search={"objectives": ["signal_efficiency", "auc_worst", "LUT"], "signal": signal})
+        return wanted_metrics(study, ("q", "g", "w"))
+
+    assert found() == Metrics(("signal_efficiency", "auc_worst"), None, 0.01)
+    assert found(**{"class": "w", "background_efficiency": 0.2}) == Metrics(("signal_efficiency", "auc_worst"), 2, 0.2)
+    assert found(**{"class": 1}) == Metrics(("signal_efficiency", "auc_worst"), 1, 0.01)
+    with pytest.raises(InputError, match=r"search.signal.class: no class 'x' \(known: g, q, w\)"):
+        found(**{"class": "x"})
+    with pytest.raises(InputError, match="search.signal.class: expected a number from 0 to 2, received 3"):
+        found(**{"class": 3})
+    with pytest.raises(InputError, match="search.signal.class: received 'w', but this data is for regression"):
+        wanted_metrics(Study(search={"signal": {"class": "w"}}), ())
+
+
+def test_a_front_may_have_any_scores_as_axes() -> None:
+    scores = [(0.8, 0.3), (0.9, 0.1), (0.7, 0.2), (0.85, 0.25)]  # the third is worse in both than the first
+    some = [
+        c.with_(metrics={"auc_worst_validation": a, "signal_efficiency_validation": b})
+        for c, (a, b) in zip(CANDIDATES, scores, strict=False)
+    ]
+    kept = front(some, ["auc_worst", "signal_efficiency"])
+    assert {c.id for c in kept} == {some[i].id for i in (0, 1, 3)}
+
+
 def test_a_candidate_without_the_figure_is_named() -> None:
     with pytest.raises(InputError, match=f"FF: candidate {CANDIDATES[0].id} has no such figure"):
         values(CANDIDATES[0], ["accuracy", "FF"])
@@ -95,10 +135,9 @@ def test_the_sampler_is_led_into_the_limits(strategy: str) -> None:
         asked = make_strategy(search, space, 3, constrained=constrained)
         inside = []
         for _ in range(120):
-            point = asked.ask()
-            assert point is not None
+            point = asked.ask(1)[0]
             bits = float(sum(value for name, value in point.items() if name.endswith("weight_bits")))
-            asked.tell((bits, bits), [(bits - 8) / 8] if constrained else ())
+            asked.tell([Told((bits, bits), [(bits - 8) / 8] if constrained else ())])
             inside.append(bits <= 8)
         return float(np.mean(inside[60:]))
 
