@@ -38,6 +38,10 @@ class Figure:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, self.value)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain form."""
+        return {"value": self.value, "source": self.source, "unit": self.unit, "low": self.low, "high": self.high}
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -60,9 +64,9 @@ class Cost:
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form."""
         return {
-            "figures": {name: asdict(figure) for name, figure in self.figures.items()},
+            "figures": {name: figure.to_dict() for name, figure in self.figures.items()},
             "layers": {
-                layer: {name: asdict(figure) for name, figure in figures.items()} for layer, figures in self.layers.items()
+                layer: {name: figure.to_dict() for name, figure in figures.items()} for layer, figures in self.layers.items()
             },
         }
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from qap.candidate import Candidate
 from qap.config.schema import Study
 from qap.search.objectives import front, limits, values
-from qap.search.run import Progress as Standing
+from qap.search.searcher import Progress as Standing
 
 
 def front_rows(candidates: list[Candidate], objectives: list[str], allowed: Mapping[str, float] | None = None) -> Table:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qap.backend import custom_objects, stack
 from qap.candidate import Candidate, Parity
 from qap.compress.qap import Context
 from qap.errors import InputError, QapError
@@ -23,8 +22,8 @@ from qap.firmware.csim import build_all
 from qap.firmware.parity import compare
 from qap.firmware.project import Project
 from qap.metrics.evaluate import evaluate
-from qap.models.builders import set_weights
-from qap.search.objectives import front, limits, nothing_left
+from qap.search.objectives import limits, nothing_left, wanted_metrics
+from qap.search.rescore import Rescorer
 from qap.search.run import trained
 from qap.search.study import Study
 from qap.training.keras_engine import logits
@@ -61,48 +60,18 @@ class Verdict:
         Cheapest first.
     refused : mapping of candidate id → reason
         Candidates that no exact firmware can be made of; they are not on the front.
+    left : sequence of Candidate
+        The search had them on its front, but on the events held back others are as good or better.
     """
 
     judged: Sequence[Judged]
     refused: dict[str, str]
+    left: Sequence[Candidate] = ()
 
     @property
     def unproven(self) -> list[Candidate]:
         """Candidates whose firmware is not bit-exact on every test event."""
         return [one.candidate for one in self.judged if one.candidate.parity is not None and not one.candidate.parity.proven]
-
-
-def rebuild(study: Study, candidate: Candidate, context: Context) -> Any:
-    """Build a candidate as a QKeras model without pruning wrappers, save it, load it again and hold it to its score.
-
-    Returns
-    -------
-    keras.Model
-        As loaded from ``candidates/<id>/model.keras``.
-
-    Raises
-    ------
-    QapError
-        The reloaded model scores otherwise on the validation split than the search has noted.
-    """
-    keras = stack().keras
-    keras.backend.clear_session()
-    path = study.candidate_directory(candidate) / "model.keras"
-    model = context.builder(candidate.architecture, candidate.plan)
-    set_weights(model, candidate.weights or {})
-    temporary = path.with_name(".part.keras")
-    model.save(temporary)
-    temporary.replace(path)
-    model = keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
-    again = evaluate(context.data.task, context.data.validation, logits(model, context.data.validation.x))
-    for name, value in again.items():
-        noted = candidate.metrics[f"{name}_validation"]
-        if value != noted:
-            raise QapError(
-                f"{candidate.id}: rebuilt from its file the model has {name} {value:.6f} on the validation split, the search "
-                f"noted {noted:.6f}: the study was made on another machine or with other versions; search again"
-            )
-    return model
 
 
 def _convert(study: Study, candidate: Candidate, model: Any, context: Context) -> Project:
@@ -114,21 +83,26 @@ def _convert(study: Study, candidate: Candidate, model: Any, context: Context) -
 
 
 def _prepare(
-    study: Study, candidates: Sequence[Candidate], context: Context, say: Say
-) -> tuple[dict[str, tuple[Candidate, Any, Project]], dict[str, str]]:
+    rescorer: Rescorer, candidates: Sequence[Candidate], say: Say
+) -> tuple[dict[str, tuple[Candidate, Any, Project]], dict[str, str], list[Candidate]]:
     """Rebuild and convert the front; where a candidate is refused, the front without it takes its place."""
+    study, context = rescorer.study, rescorer.context
     ready: dict[str, tuple[Candidate, Any, Project]] = {}
     refused: dict[str, str] = {}
     while True:
         rest = [candidate for candidate in candidates if candidate.id not in refused]
-        members = front(rest, study.config.search.objectives, limits(study.config))
+        members, left = rescorer.front(rest)
+        if not members:
+            reason = next(iter(refused.values()))
+            raise QapError(f"{study.directory}: no candidate can be converted exactly; the first reason: {reason}")
         todo = [candidate for candidate in members if candidate.id not in ready]
         if not todo:
-            return {candidate.id: ready[candidate.id] for candidate in members}, refused
+            return {candidate.id: ready[candidate.id] for candidate in members}, refused, left
+        noted = {candidate.id: candidate for candidate in rest}
         for number, candidate in enumerate(todo, 1):
             say(f"converting {candidate.id} ({number} of {len(todo)})")
             candidate = candidate.with_(weights=study.weights(candidate))
-            model = rebuild(study, candidate, context)
+            model = rescorer.model(noted[candidate.id])
             try:
                 ready[candidate.id] = candidate, model, _convert(study, candidate, model, context)
             except InputError as error:
@@ -144,16 +118,19 @@ def _stored(study: Study, candidate: Candidate, context: Context) -> Judged | No
         with np.load(folder / "outputs.npz", allow_pickle=False) as file:
             outputs = file["outputs"]
         parity = None if noted["parity"] is None else Parity(**noted["parity"])
-        metrics = {**candidate.metrics, **noted["metrics"]}
+        metrics = dict(noted["metrics"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    if any(metrics.get(name) != value for name, value in candidate.metrics.items()):
+        return None  # of another training
     if len(outputs) != len(context.data.test) or (parity is None) == study.config.firmware.build:
         return None
     return Judged(candidate.with_(metrics=metrics, parity=parity, weights=study.weights(candidate)), outputs)
 
 
 def _score(study: Study, candidate: Candidate, outputs: np.ndarray, parity: Parity | None, context: Context) -> Judged:
-    metrics = {**candidate.metrics, **evaluate(context.data.task, context.data.test, outputs)}
+    wanted = replace(wanted_metrics(study.config, context.data.class_names), names=None)
+    metrics = {**candidate.metrics, **evaluate(context.data.task, context.data.test, outputs, wanted)}
     candidate = candidate.with_(metrics=metrics, parity=parity)
     folder = study.candidate_directory(candidate)
     write_arrays(folder / "outputs.npz", {"outputs": outputs})
@@ -165,13 +142,15 @@ def _score(study: Study, candidate: Candidate, outputs: np.ndarray, parity: Pari
 def judge(study: Study, context: Context, say: Say = lambda message: None) -> Verdict:
     """Judge the front of a study on the test split.
 
-    Every member is rebuilt as a QKeras model, saved and reloaded, converted by hls4ml, C-simulated on the whole test split
-    and compared bit by bit; its metrics are those of the firmware's outputs.
+    The front that the search has found is scored again on the events held back from it, and what is no front there leaves
+    (see `qap.search.rescore`). Every member is rebuilt as a QKeras model, saved and reloaded, converted by hls4ml,
+    C-simulated on the whole test split and compared bit by bit; its metrics are those of the firmware's outputs.
 
     Parameters
     ----------
     study : Study
     context : Context
+        With the whole dataset: the validation split is divided here as the search did.
     say : callable, optional
         Called with a line of text whenever something has happened.
 
@@ -184,25 +163,27 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
     InputError
         No g++, or firmware settings that do not fit the models.
     QapError
-        A build failed, nothing was trained, or every candidate was refused.
+        A build failed, nothing was trained, nothing keeps the constraints, or every candidate was refused.
     """
     candidates = list(trained(study))
     if not candidates:
         raise QapError(f"{study.directory}: no candidate could be trained; see {study.directory / 'log.txt'}")
-    members = front(candidates, study.config.search.objectives, limits(study.config))
+    rescorer = Rescorer.of(study, context)
+    say("scoring the front on the events held back")
+    members, left = rescorer.front(candidates)
     if not members:
-        raise QapError(f"{study.directory}: {nothing_left(candidates, limits(study.config))}")
+        where = "on the events held back " if left else ""
+        raise QapError(f"{study.directory}: {where}{nothing_left(left or candidates, limits(study.config))}")
     stored = [_stored(study, candidate, context) for candidate in members]
     judged = [one for one in stored if one is not None]
     if len(judged) == len(members):
-        return Verdict(judged, {})
+        return Verdict(judged, {}, left)
     if not study.config.firmware.build:
-        return Verdict([_without_firmware(study, candidate, context) for candidate in members], {})
-    ready, refused = _prepare(study, candidates, context, say)
-    if not ready:
-        raise QapError(
-            f"{study.directory}: no candidate can be converted exactly; the first reason: {next(iter(refused.values()))}"
-        )
+        noted = {candidate.id: candidate for candidate in candidates}
+        models = (rescorer.model(noted[candidate.id]) for candidate in members)
+        judged = [_without_firmware(study, *pair, context) for pair in zip(members, models, strict=True)]
+        return Verdict(judged, {}, left)
+    ready, refused, left = _prepare(rescorer, candidates, say)
     count = iter(range(1, len(ready) + 1))
     results = build_all(
         [project for _, _, project in ready.values()],
@@ -215,12 +196,12 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
         comparison = compare(model, project, context.data.test.x)
         judged.append(_score(study, candidate, comparison.logits, comparison.parity, context))
         say(f"{candidate.id}: {comparison.parity.exact:,} of {comparison.parity.events:,} test events bit-exact")
-    return Verdict(judged, refused)
+    return Verdict(judged, refused, left)
 
 
-def _without_firmware(study: Study, candidate: Candidate, context: Context) -> Judged:
+def _without_firmware(study: Study, candidate: Candidate, model: Any, context: Context) -> Judged:
     candidate = candidate.with_(weights=study.weights(candidate))
-    return _score(study, candidate, logits(rebuild(study, candidate, context), context.data.test.x), None, context)
+    return _score(study, candidate, logits(model, context.data.test.x), None, context)
 
 
 def float_outputs(study: Study, candidate: Candidate, context: Context) -> np.ndarray:

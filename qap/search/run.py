@@ -3,59 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from qap.candidate import Candidate
-from qap.compress.qap import Context, candidate_seed, check, compress
+from qap.compress.qap import Context, check
 from qap.config.schema import Study as Config
-from qap.cost.candidate_cost import candidate_cost
-from qap.cost.model import Model
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset
 from qap.errors import QapError
-from qap.metrics.evaluate import evaluate
 from qap.models.architecture import OUTPUT, Architecture
-from qap.models.builders import build, float_logits, user_builder
+from qap.models.builders import build, user_builder
 from qap.plan import Plan, Precision
 from qap.search.estimates import cost_model, keep_reports
-from qap.search.objectives import DROP, check_objectives, front, limits, nothing_left, values, violations
-from qap.search.space import Calibration, PlanSpace, Point
+from qap.search.hybrid import REPEATS, evolve
+from qap.search.objectives import check_objectives, front, limits, nothing_left
+from qap.search.searcher import Progress, Searcher, Watch, better
+from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Strategy, make_strategy
-from qap.search.study import Parent, Record, Study
-from qap.training.job import Failed, Job
+from qap.search.study import Study
+from qap.training.job import Engine
 from qap.training.keras_engine import KerasEngine
-
-CALIBRATION_EVENTS = 4096
-REPEATS = 500  # a sampler that proposes only known plans so often in a row has nothing new to say
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a search stands.
-
-    Parameters
-    ----------
-    done : int
-        Candidates trained, or read from the store by a resumed study.
-    seconds : float
-        Spent on them.
-    candidates : sequence of Candidate
-        Those that could be trained.
-    message : str
-        What happens now.
-    """
-
-    done: int
-    seconds: float
-    candidates: Sequence[Candidate]
-    message: str = ""
-
-
-Watch = Callable[[Progress], None]
+from qap.training.population.engine import PopulationEngine
 
 
 def _ignore(progress: Progress) -> None:
@@ -71,138 +41,35 @@ def digest(data: Dataset) -> str:
     return total.hexdigest()
 
 
-@dataclass(eq=False)
-class _Searcher:
-    """The state of one running search."""
-
-    study: Study
-    context: Context
-    space: PlanSpace
-    watch: Watch
-    known: dict[str, Record]
-    model: Model
-    seen: dict[str, Record] = field(default_factory=dict)
-    calibrations: dict[str, Calibration] = field(default_factory=dict)
-    floats: dict[str, Mapping[str, float]] = field(default_factory=dict)
-
-    @property
-    def config(self) -> Config:
-        return self.study.config
-
-    @property
-    def seconds(self) -> float:
-        return sum(record.seconds for record in self.seen.values())
-
-    @property
-    def exhausted(self) -> bool:
-        """True when a budget is used up."""
-        search = self.config.search
-        if search.trials is not None and len(self.seen) >= search.trials:
-            return True
-        return search.seconds is not None and self.seconds >= search.seconds
-
-    def report(self, message: str) -> None:
-        good = [record.candidate for record in self.seen.values() if record.error is None]
-        self.watch(Progress(len(self.seen), self.seconds, good, message))
-
-    def parent(self, architecture: Architecture) -> Calibration:
-        """Return the float parent's weights and ranges, trained when it is needed first."""
-        if architecture.id in self.calibrations:
-            return self.calibrations[architecture.id]
-        parent = self.study.load_parent(architecture)
-        if parent is None:
-            self.report(f"training the float parent {architecture}")
-            train = self.config.train
-            job = Job(
-                architecture, None, None, train.parent_epochs, train.batch, train.learning_rate, train.decay,
-                candidate_seed(self.config.seed, f"parent {architecture.id}"), builder=self.context.builder,
-            )  # fmt: skip
-            data = self.context.data
-            trained = next(iter(self.context.engine.train([job], data)))
-            if isinstance(trained, Failed):
-                raise QapError(f"float parent {architecture}: {trained.reason}")
-            metrics = evaluate(data.task, data.validation, trained.validation)
-            parent = Parent(architecture, trained.weights, {f"{k}_validation": v for k, v in metrics.items()})
-            self.study.save_parent(parent, trained.model)
-            self.study.log(f"float parent {architecture}: {dict(parent.metrics)}")
-        sample = self.context.data.train.x[:CALIBRATION_EVENTS]
-        calibration = Calibration(parent.weights, float_logits(architecture, parent.weights, sample))
-        self.calibrations[architecture.id] = calibration
-        self.floats[architecture.id] = parent.metrics
-        return calibration
-
-    def evaluate(self, make: Callable[[], Candidate]) -> Record:
-        """Train and count a candidate, or read it from the store; `make` may train a parent first."""
-        started, cpu = time.perf_counter(), time.process_time()
-        candidate = make()
-        if candidate.id in self.seen:
-            return self.seen[candidate.id]
-        record = self.known.get(candidate.id)
-        if record is None:
-            self.report(f"training {candidate.id}")
-            error = None
-            result = next(iter(compress([candidate], self.context)))
-            if isinstance(result, Failed):
-                error = result.reason
-                self.study.log(f"candidate {candidate.id} dropped: {error}")
-            else:
-                candidate = self.judged(result)
-            record = Record(candidate, time.perf_counter() - started, time.process_time() - cpu, error)
-            self.study.add(record)
-        self.seen[candidate.id] = Record(record.candidate.with_(weights=None), record.seconds, record.cpu_seconds, record.error)
-        self.report(f"trained {candidate.id}")
-        return self.seen[candidate.id]
-
-    def judged(self, candidate: Candidate) -> Candidate:
-        """Add the cost, and how far the accuracy lies below the float parent's."""
-        config, metrics = self.config, dict(candidate.metrics)
-        if "accuracy_validation" in metrics:
-            metrics[DROP] = self.floats[candidate.architecture.id]["accuracy_validation"] - metrics["accuracy_validation"]
-        cost = candidate_cost(candidate, self.context.data.input, config.firmware, config.timing, self.model)
-        return candidate.with_(metrics=metrics, cost=cost)
-
-    def tell(self, strategy: Strategy, record: Record) -> None:
-        """Tell a strategy what became of its point."""
-        if record.error is not None:
-            strategy.tell(None, [1.0] * len(limits(self.config)))
-            return
-        found = values(record.candidate, self.config.search.objectives)
-        strategy.tell(found, violations(record.candidate, limits(self.config)))
-
-    def from_plan(self, architecture: Architecture, plan: Plan) -> Candidate:
-        architecture.check(plan)
-        return Candidate(architecture, plan, self.parent(architecture).weights)
-
-    def from_point(self, point: Point) -> Candidate:
-        architecture = self.space.architecture(point)
-        calibration = self.parent(architecture)
-        return Candidate(architecture, self.space.plan(point, architecture, calibration), calibration.weights)
-
-
-def _loop(searcher: _Searcher, strategy: Strategy, plans: Sequence[Plan]) -> None:
+def _first(searcher: Searcher, plans: Sequence[Plan]) -> None:
+    """Train the user's own plans."""
+    model, space = searcher.config.model, searcher.space
     largest = Architecture.mlp(
-        searcher.space.features, searcher.config.model.hidden, searcher.space.outputs,
-        activation=searcher.config.model.activation, batchnorm=searcher.config.model.batchnorm,
+        space.features, model.hidden, space.outputs, activation=model.activation, batchnorm=model.batchnorm
     )  # fmt: skip
-    for plan in plans:
-        if searcher.exhausted:
-            return
-        searcher.evaluate(lambda plan=plan: searcher.from_plan(largest, plan))  # type: ignore[misc]
+    searcher.evaluate(searcher.from_plan(largest, plan) for plan in plans)
+
+
+def _loop(searcher: Searcher, strategy: Strategy, batch: int) -> None:
+    """Ask, train, tell."""
     repeats = 0
     while not searcher.exhausted and repeats < REPEATS:
-        point = strategy.ask()
-        if point is None:
+        points = strategy.ask(min(batch, searcher.left or batch))
+        if not points:
             return
         before = len(searcher.seen)
-        record = searcher.evaluate(lambda point=point: searcher.from_point(point))  # type: ignore[misc]
-        repeats = 0 if len(searcher.seen) > before else repeats + 1
-        searcher.tell(strategy, record)
+        records = searcher.evaluate(searcher.from_point(point) for point in points)
+        strategy.tell([searcher.told(record) for record in records])
+        repeats = 0 if len(searcher.seen) > before else repeats + len(points)
 
 
-def make_context(config: Config, data: Dataset, folder: Path | None = None) -> Context:
-    """Return what the compression methods of a study work with."""
+def make_context(
+    config: Config, data: Dataset, folder: Path | None = None, say: Callable[[str], None] = lambda message: None
+) -> Context:
+    """Return what the compression methods of a study work with; `say` is told what the engine hands over to another."""
     builder = user_builder(config.model.function, folder) if config.model.function else build
-    return Context(data, KerasEngine(), config.train, config.prune, config.seed, builder)
+    engine: Engine = PopulationEngine(say=say) if config.train.engine == "population" else KerasEngine()
+    return Context(data, engine, config.train, config.prune, config.seed, builder)
 
 
 def run_search(
@@ -269,19 +136,25 @@ def run_search(
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
     study.bind_data(digest(data))
     keep_reports(study, folder)
-    known = {record.candidate.id: record for record in study.records()}
-    searcher = _Searcher(study, context, space, watch, known, cost_model(study))
+    known = {(record.candidate.id, record.rung): record for record in study.records()}
+    searcher = Searcher(study, context, space, watch, known, cost_model(study))
     study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
-    _loop(searcher, strategy, plans)
+    _first(searcher, plans)
+    if config.search.strategy == "hybrid" and sampler is None:
+        evolve(searcher, strategy)
+    else:
+        _loop(searcher, strategy, config.search.population if context.engine.name == "population" else 1)
     study.log(f"search done: {len(searcher.seen)} candidates, {searcher.seconds:.0f} s of training")
     return study
 
 
 def trained(study: Study) -> Iterator[Candidate]:
-    """Yield the candidates of a study that could be trained, in order, without weights."""
+    """Yield the candidates of a study that could be trained, in order, without weights; of several trainings the best."""
+    found: dict[str, Candidate] = {}
     for record in study.records():
         if record.error is None:
-            yield record.candidate
+            found[record.candidate.id] = better(found.get(record.candidate.id), record.candidate)
+    yield from found.values()
 
 
 def search_front(study: Study) -> list[Candidate]:

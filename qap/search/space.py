@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +38,21 @@ class Calibration:
 
     weights: Weights
     outputs: Mapping[str, np.ndarray]
+    _found: dict[tuple[str, str, int, bool], int] = field(default_factory=dict, repr=False, compare=False)
+
+    def weight_integer(self, layer: str, bits: int) -> int:
+        """Return the best integer bits of a layer's kernel."""
+        return self._integer("kernel", layer, self.weights[f"{layer}/kernel"], bits, signed=True)
+
+    def activation_integer(self, layer: str, bits: int, signed: bool) -> int:
+        """Return the best integer bits of a layer's output."""
+        return self._integer("output", layer, self.outputs[layer], bits, signed)
+
+    def _integer(self, kind: str, layer: str, values: np.ndarray, bits: int, signed: bool) -> int:
+        key = kind, layer, bits, signed
+        if key not in self._found:  # a search asks for the same few thousands of times
+            self._found[key] = best_integer(values, bits, signed)
+        return self._found[key]
 
 
 def best_integer(values: np.ndarray, bits: int, signed: bool) -> int:
@@ -146,10 +161,10 @@ class PlanSpace:
         """Return the plan that a point stands for, integer bits from the parent's ranges where they are ``auto``."""
         inputs, layers = self.inputs, []
         for layer in architecture.layers:
-            kernel, bias = (calibration.weights[f"{layer.name}/{part}"] for part in ("kernel", "bias"))
+            bias = calibration.weights[f"{layer.name}/bias"]
             bits = int(self._value(point, layer.name, "weight_bits"))
             integer = self.space.weight_integer
-            weight = Precision(bits, best_integer(kernel, bits, True) if integer == "auto" else int(integer))
+            weight = Precision(bits, calibration.weight_integer(layer.name, bits) if integer == "auto" else int(integer))
             activation = None
             if layer.name != OUTPUT:
                 activation = self._activation(point, layer.name, layer.activation == "linear", calibration)
@@ -170,8 +185,8 @@ class PlanSpace:
     def _activation(self, point: Point, name: str, signed: bool, calibration: Calibration) -> Precision:
         bits = int(self._value(point, name, "activation_bits"))
         integer = self.space.activation_integer
-        values = calibration.outputs[name]
-        return Precision(bits, best_integer(values, bits, signed) if integer == "auto" else int(integer), signed)
+        chosen = calibration.activation_integer(name, bits, signed) if integer == "auto" else int(integer)
+        return Precision(bits, chosen, signed)
 
     def _shapes(self) -> list[dict[str, int | float]]:
         """Return every choice of units and depth."""

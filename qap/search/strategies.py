@@ -1,9 +1,11 @@
-"""Strategies: where the next point comes from. Each asks and is told, in turn; none knows what a plan costs to train."""
+"""Strategies: where the next points come from. Each asks and is told, in turn; none knows what a plan costs to train."""
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 with warnings.catch_warnings():
@@ -19,15 +21,31 @@ VIOLATIONS = "violations"
 """User attribute of the trials: how far each limit is exceeded, as Optuna's constraints_func takes it."""
 
 
-class Strategy(Protocol):
-    """Proposes points one after another and learns from their values."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a point.
 
-    def ask(self) -> Point | None:
-        """Return the next point, None when there is none left."""
+    Parameters
+    ----------
+    values : sequence of float or None
+        Objective values; None: it could not be trained.
+    violations : sequence of float
+        How far it exceeds each limit.
+    """
+
+    values: Sequence[float] | None
+    violations: Sequence[float] = ()
+
+
+class Strategy(Protocol):
+    """Proposes points, several at a time, and learns from their values."""
+
+    def ask(self, count: int) -> list[Point]:
+        """Return the next points, at most so many; none when there is none left."""
         ...
 
-    def tell(self, values: Sequence[float] | None, violations: Sequence[float] = ()) -> None:
-        """Take the objective values of the point asked for last, and how far it exceeds the limits; None: not trained."""
+    def tell(self, told: Sequence[Told]) -> None:
+        """Take what became of the points asked for last, in their order; points left out at the end were not trained."""
         ...
 
 
@@ -37,11 +55,11 @@ class Grid:
     def __init__(self, points: Iterable[Point]) -> None:
         self._points: Iterator[Point] = iter(points)
 
-    def ask(self) -> Point | None:
-        """Return the next point of the list."""
-        return next(self._points, None)
+    def ask(self, count: int) -> list[Point]:
+        """Return the next points of the list."""
+        return list(itertools.islice(self._points, count))
 
-    def tell(self, values: Sequence[float] | None, violations: Sequence[float] = ()) -> None:
+    def tell(self, told: Sequence[Told]) -> None:
         """Nothing is learnt from a sweep."""
 
 
@@ -72,18 +90,19 @@ class OptunaStrategy:
         for point in first:
             self._study.enqueue_trial({name: point[name] for name in knobs if name in point})
 
-    def ask(self) -> Point:
+    def ask(self, count: int) -> list[Point]:
         """Let the sampler choose."""
-        self._trial = self._study.ask(self._distributions)
-        return dict(self._trial.params)
+        self._trials = [self._study.ask(self._distributions) for _ in range(count)]
+        return [dict(trial.params) for trial in self._trials]
 
-    def tell(self, values: Sequence[float] | None, violations: Sequence[float] = ()) -> None:
+    def tell(self, told: Sequence[Told]) -> None:
         """Give the values to the sampler, which prefers points within the limits."""
-        self._trial.set_user_attr(VIOLATIONS, list(violations))
-        if values is None:
-            self._study.tell(self._trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            self._study.tell(self._trial, list(values))
+        for trial, one in zip(self._trials, told, strict=False):
+            trial.set_user_attr(VIOLATIONS, list(one.violations))
+            if one.values is None:
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                self._study.tell(trial, list(one.values))
 
 
 def _distribution(values: Sequence[int | float]) -> Any:
@@ -101,7 +120,7 @@ def _sampler(search: Search, seed: int, constrained: bool) -> Any:
     constraints = _violations if constrained else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna marks some of its options as experimental
-        if search.strategy == "nsga2":
+        if search.strategy in ("nsga2", "hybrid"):
             return optuna.samplers.NSGAIISampler(population_size=search.population, seed=seed, constraints_func=constraints)
         if search.strategy == "tpe":
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, constraints_func=constraints)
@@ -151,6 +170,6 @@ def make_strategy(
         raise InputError(f"sampler: expected an Optuna sampler, received {type(sampler).__name__}")
     if sampler is None and search.strategy == "grid":
         return Grid([*points, *space.uniform()])
-    adaptive = sampler is not None or search.strategy in ("nsga2", "tpe")
+    adaptive = sampler is not None or search.strategy in ("hybrid", "nsga2", "tpe")
     first = space.anchors() if adaptive and search.anchors else []
     return OptunaStrategy(space.knobs, sampler or _sampler(search, seed, constrained), search.objectives, [*points, *first])

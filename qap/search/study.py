@@ -22,6 +22,8 @@ from qap.models.builders import Weights
 
 FORMAT = 1
 CONFIG, INFO, STORE, LOG = "config.yaml", "study.json", "candidates.jsonl", "log.txt"
+RUNG = "rung"
+"""Metric of a candidate that was trained on: how often."""
 MAY_CHANGE = ("search.trials", "search.seconds", "report.bootstrap")  # budgets may be extended by a resumed study
 
 
@@ -37,12 +39,15 @@ class Record:
         What its training took, the parent's included where it was the first of its architecture.
     error : str or None
         Why it could not be trained.
+    rung : int
+        How often it had been trained before.
     """
 
     candidate: Candidate
     seconds: float
     cpu_seconds: float
     error: str | None = None
+    rung: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +191,14 @@ class Study:
         if candidate.weights is not None and record.error is None:
             folder = self.candidate_directory(candidate)
             folder.mkdir(exist_ok=True)
-            write_arrays(folder / "weights.npz", candidate.weights)
+            write_arrays(folder / _weights_file(record.rung), candidate.weights)
             candidate.plan.save(folder / "plan.yaml")
         line = {
             **candidate.to_dict(),
             "seconds": round(record.seconds, 3),
             "cpu_seconds": round(record.cpu_seconds, 3),
             "error": record.error,
+            "rung": record.rung,
         }
         append_line(self.directory / STORE, json.dumps(line))
 
@@ -210,7 +216,10 @@ class Study:
                 continue
             try:
                 values = json.loads(line)
-                record = Record(Candidate.from_dict(values), values["seconds"], values["cpu_seconds"], values.get("error"))
+                rung = int(values.get("rung", 0))
+                candidate = Candidate.from_dict(values)
+                candidate = candidate.with_(metrics={**candidate.metrics, RUNG: rung}) if rung else candidate
+                record = Record(candidate, values["seconds"], values["cpu_seconds"], values.get("error"), rung)
             except (ValueError, KeyError, TypeError, AttributeError, InputError):
                 damaged.append(line)
                 continue
@@ -229,7 +238,7 @@ class Study:
         InputError
             The file is missing or damaged.
         """
-        return _read_arrays(self.candidate_directory(candidate) / "weights.npz")
+        return _read_arrays(self.candidate_directory(candidate) / _weights_file(int(candidate.metrics.get(RUNG, 0))))
 
     def save_parent(self, parent: Parent, model: Any) -> None:
         """Store a float parent: the Keras model, its folded weights, its metrics last."""
@@ -250,6 +259,11 @@ class Study:
         """Load the float parent's Keras model."""
         path = self.directory / "parents" / architecture.id / "model.keras"
         return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+
+
+def _weights_file(rung: int) -> str:
+    """Name the weights of a training: a resumed search starts its children from the same ones."""
+    return f"weights_{rung}.npz" if rung else "weights.npz"
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -205,7 +205,7 @@ def test_a_candidate_whose_loss_diverges_is_dropped_and_the_search_goes_on(
         return train(self, job, data)
 
     monkeypatch.setattr(KerasEngine, "_train", diverging)
-    study = run_search(_config(file, "search.trials=3"), tmp_path / "study")
+    study = run_search(_config(file, "search.trials=3", "train.engine=keras"), tmp_path / "study")
     assert len(_lines(tmp_path / "study")) == 3
     assert len(list(trained(study))) == 2
     assert "dropped: the training loss became nan" in (tmp_path / "study" / LOG).read_text()

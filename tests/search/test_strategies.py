@@ -15,7 +15,7 @@ from qap.models.architecture import Architecture
 from qap.plan import LayerPlan, Plan, Precision
 from qap.search.objectives import check_objectives, front, values
 from qap.search.space import PlanSpace
-from qap.search.strategies import make_strategy
+from qap.search.strategies import Told, make_strategy
 
 SPACE = PlanSpace(Space(weight_bits=[2, 3, 4], sparsity=[0.0, 0.5]), Model(hidden=[6]), 4, 2, Precision(8, 2))
 
@@ -24,12 +24,13 @@ def _ask(search: Search, count: int, sampler: object = None, points: tuple = ())
     strategy = make_strategy(search, SPACE, 3, sampler, points)
     asked = []
     for _ in range(count):
-        point = strategy.ask()
-        if point is None:
+        points = strategy.ask(1)
+        if not points:
             break
+        point = points[0]
         asked.append(dict(point))
         bits = sum(value for name, value in point.items() if name.endswith("bits"))
-        strategy.tell((1 - 1 / bits, bits))
+        strategy.tell([Told((1 - 1 / bits, bits))])
     return asked
 
 
@@ -68,9 +69,29 @@ def test_wrong_samplers_and_points_are_refused() -> None:
 
 def test_a_candidate_that_failed_is_told() -> None:
     strategy = make_strategy(Search(anchors=False), SPACE, 1)
-    strategy.ask()
-    strategy.tell(None)
-    assert strategy.ask() is not None
+    assert len(strategy.ask(3)) == 3
+    strategy.tell([Told(None), Told((0.5, 3.0)), Told(None)])
+    assert len(strategy.ask(2)) == 2
+
+
+def test_a_population_asked_at_once_evolves() -> None:
+    wide = PlanSpace(Space(weight_bits=list(range(2, 13)), sparsity=0.0), Model(hidden=[6]), 4, 2, Precision(8, 2))
+    strategy = make_strategy(Search(population=8, anchors=False), wide, 3)
+    means = []
+    for _ in range(15):
+        points = strategy.ask(8)
+        bits = [float(sum(value for name, value in point.items() if name.endswith("weight_bits"))) for point in points]
+        strategy.tell([Told((-value, value)) for value in bits])
+        means.append(np.mean(bits))
+    assert np.mean(means[-3:]) < np.mean(means[:3]) - 2, means
+
+
+def test_a_sweep_ends_with_its_last_points() -> None:
+    strategy = make_strategy(Search(strategy="grid"), SPACE, 1)
+    points = SPACE.uniform()
+    assert strategy.ask(len(points) - 1) == points[:-1]
+    assert strategy.ask(5) == points[-1:]
+    assert strategy.ask(5) == []
 
 
 def _candidate(accuracy: float, ebops: float, number: int) -> Candidate:

@@ -1,0 +1,69 @@
+"""The strategy `hybrid`: an evolution whose children inherit weights, and whose survivors are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qap.candidate import Candidate
+from qap.search.heritage import Heritage
+from qap.search.objectives import front, limits
+from qap.search.searcher import Searcher
+from qap.search.space import Point
+from qap.search.strategies import Strategy
+from qap.search.study import RUNG
+
+REPEATS = 500  # a sampler that proposes only known plans so often in a row has nothing new to say
+
+
+def evolve(searcher: Searcher, strategy: Strategy) -> None:
+    """Search until the budget is used up.
+
+    The anchors are trained from the float parent with the whole budget of a candidate; every later plan starts from the
+    weights of the nearest trained one and is fine-tuned for a part of it; every few generations the members of the front
+    are trained on, each time twice as long.
+
+    Parameters
+    ----------
+    searcher : Searcher
+    strategy : Strategy
+        Proposes the plans, the anchors first.
+    """
+    settings, size = searcher.config.search.hybrid, searcher.config.search.population
+    heritage = Heritage(searcher.space.knobs)
+    anchors = len(searcher.space.anchors()) if searcher.config.search.anchors else 0
+    generation = repeats = 0
+    while not searcher.exhausted and repeats < REPEATS:
+        points = strategy.ask(min(anchors or size, searcher.left or size))
+        if not points:
+            return
+        before = len(searcher.seen)
+        whole = bool(anchors) or not settings.inherit
+        starts = [_start(searcher, heritage, point, inherit=not whole) for point in points]
+        records = searcher.evaluate(starts, epochs=None if whole else settings.fine_tune)
+        strategy.tell([searcher.told(record) for record in records])
+        for point, record in zip(points, records, strict=False):
+            if record.error is None:
+                heritage.add(point, record.candidate)
+        repeats = 0 if len(searcher.seen) > before else repeats + len(points)
+        anchors, generation = 0, generation + 1
+        if generation % settings.every == 0:
+            _promote(searcher, size)
+
+
+def _start(searcher: Searcher, heritage: Heritage, point: Point, *, inherit: bool) -> Candidate:
+    """Return a point's candidate with the weights it starts from."""
+    candidate = searcher.from_point(point)
+    nearest = heritage.nearest(point, candidate.architecture.id) if inherit else None
+    return candidate if nearest is None else candidate.with_(weights=searcher.study.weights(searcher.best[nearest.id]))
+
+
+def _promote(searcher: Searcher, size: int) -> None:
+    """Train the front on, the least trained first."""
+    search = searcher.config.search
+    members = front(list(searcher.best.values()), search.objectives, limits(searcher.config))
+    for rung in range(search.hybrid.rungs):
+        chosen: Sequence[Candidate] = [one for one in members if int(one.metrics.get(RUNG, 0)) == rung][:size]
+        chosen = [one for one in chosen if (one.id, rung + 1) not in searcher.seen]
+        if chosen and not searcher.exhausted:
+            starts = [one.with_(weights=searcher.study.weights(one)) for one in chosen]
+            searcher.evaluate(starts, epochs=search.hybrid.fine_tune * 2 ** (rung + 1), rung=rung + 1)

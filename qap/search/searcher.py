@@ -1,0 +1,224 @@
+"""The state of a running search: float parents, what has been trained, and what the budget leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from qap.candidate import Candidate
+from qap.compress.qap import Context, candidate_seed, compress
+from qap.config.schema import Study as Config
+from qap.cost.candidate_cost import candidate_cost
+from qap.cost.model import Model
+from qap.errors import QapError
+from qap.metrics.evaluate import evaluate
+from qap.models.architecture import Architecture
+from qap.models.builders import float_logits
+from qap.plan import Plan
+from qap.search.objectives import DROP, limits, values, violations
+from qap.search.space import Calibration, PlanSpace, Point
+from qap.search.strategies import Told
+from qap.search.study import RUNG, Parent, Record, Study
+from qap.training.job import Failed, Job
+
+CALIBRATION_EVENTS = 4096
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands.
+
+    Parameters
+    ----------
+    done : int
+        Candidates trained, or read from the store by a resumed study.
+    seconds : float
+        Spent on them.
+    candidates : sequence of Candidate
+        Those that could be trained.
+    message : str
+        What happens now.
+    """
+
+    done: int
+    seconds: float
+    candidates: Sequence[Candidate]
+    message: str = ""
+
+
+Watch = Callable[[Progress], None]
+Key = tuple[str, int]
+
+
+@dataclass(eq=False)
+class Searcher:
+    """Trains and counts candidates, or reads them from the store.
+
+    Parameters
+    ----------
+    study : Study
+    context : Context
+    space : PlanSpace
+    watch : Watch
+    known : dict
+        Records in the store by candidate and rung.
+    model : Model
+        For the csynth-equivalent figures.
+    """
+
+    study: Study
+    context: Context
+    space: PlanSpace
+    watch: Watch
+    known: dict[Key, Record]
+    model: Model
+    seen: dict[Key, Record] = field(default_factory=dict)
+    best: dict[str, Candidate] = field(default_factory=dict)
+    seconds: float = 0.0
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
+    floats: dict[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        """The study's configuration."""
+        return self.study.config
+
+    @property
+    def left(self) -> int | None:
+        """Trainings that the budget leaves; None without such a budget."""
+        trials = self.config.search.trials
+        return None if trials is None else max(trials - len(self.seen), 0)
+
+    @property
+    def exhausted(self) -> bool:
+        """True when a budget is used up."""
+        search = self.config.search
+        return self.left == 0 or (search.seconds is not None and self.seconds >= search.seconds)
+
+    def report(self, message: str) -> None:
+        """Tell the watcher where the search stands."""
+        self.watch(Progress(len(self.seen), self.seconds, list(self.best.values()), message))
+
+    def parent(self, architecture: Architecture) -> Calibration:
+        """Return the float parent's weights and ranges, trained when it is needed first."""
+        if architecture.id in self.calibrations:
+            return self.calibrations[architecture.id]
+        parent = self.study.load_parent(architecture)
+        if parent is None:
+            self.report(f"training the float parent {architecture}")
+            parent = self._train_parent(architecture)
+        sample = self.context.data.train.x[:CALIBRATION_EVENTS]
+        calibration = Calibration(parent.weights, float_logits(architecture, parent.weights, sample))
+        self.calibrations[architecture.id] = calibration
+        self.floats[architecture.id] = parent.metrics
+        return calibration
+
+    def _train_parent(self, architecture: Architecture) -> Parent:
+        train, data = self.config.train, self.context.data
+        job = Job(
+            architecture, None, None, train.parent_epochs, train.batch, train.learning_rate, train.decay,
+            candidate_seed(self.config.seed, f"parent {architecture.id}"), builder=self.context.builder,
+        )  # fmt: skip
+        trained = next(iter(self.context.engine.train([job], data)))
+        if isinstance(trained, Failed):
+            raise QapError(f"float parent {architecture}: {trained.reason}")
+        metrics = evaluate(data.task, data.validation, trained.validation)
+        parent = Parent(architecture, trained.weights, {f"{k}_validation": v for k, v in metrics.items()})
+        self.study.save_parent(parent, trained.model)
+        self.study.log(f"float parent {architecture}: {dict(parent.metrics)}")
+        return parent
+
+    def from_plan(self, architecture: Architecture, plan: Plan) -> Candidate:
+        """Return a candidate that starts from the float parent."""
+        architecture.check(plan)
+        return Candidate(architecture, plan, self.parent(architecture).weights)
+
+    def from_point(self, point: Point) -> Candidate:
+        """Return the candidate that a point stands for, with the float parent's weights."""
+        architecture = self.space.architecture(point)
+        calibration = self.parent(architecture)
+        return Candidate(architecture, self.space.plan(point, architecture, calibration), calibration.weights)
+
+    def evaluate(self, candidates: Iterable[Candidate], *, epochs: float | None = None, rung: int = 0) -> list[Record]:
+        """Train and count candidates, or read them from the store, until a budget is used up.
+
+        Parameters
+        ----------
+        candidates : iterable of Candidate
+            With the weights to start from; a float parent may be trained on the way.
+        epochs : float, optional
+            Budget of each (None: ``train.epochs``).
+        rung : int, default 0
+            How often they have been trained on before.
+
+        Returns
+        -------
+        list of Record
+            In order, fewer than the candidates where the budget has ended.
+        """
+        started, cpu = time.perf_counter(), time.process_time()
+        batch = list(candidates)
+        fresh = {one.id: one for one in batch if (one.id, rung) not in self.seen and (one.id, rung) not in self.known}
+        context = replace(self.context, epochs=epochs)
+        results = zip(fresh, compress(fresh.values(), context), strict=True)
+        records = []
+        for candidate in batch:
+            key = candidate.id, rung
+            if key not in self.seen:
+                if self.exhausted:
+                    break
+                record = self.known.get(key)
+                if record is None:
+                    self.report(f"training {candidate.id}")
+                    _, result = next(results)
+                    now, cpu_now = time.perf_counter(), time.process_time()
+                    record = self._store(candidate, result, rung, now - started, cpu_now - cpu)
+                    started, cpu = now, cpu_now
+                self._note(key, record)
+            records.append(self.seen[key])
+        return records
+
+    def _store(self, candidate: Candidate, result: Candidate | Failed, rung: int, seconds: float, cpu: float) -> Record:
+        if isinstance(result, Failed):
+            record = Record(candidate, seconds, cpu, result.reason, rung)
+            self.study.log(f"candidate {candidate.id} dropped: {result.reason}")
+        else:
+            record = Record(self._counted(result, rung), seconds, cpu, None, rung)
+        self.study.add(record)
+        return record
+
+    def _counted(self, candidate: Candidate, rung: int) -> Candidate:
+        """Add the cost, and how far the accuracy lies below the float parent's."""
+        config, metrics = self.config, {**candidate.metrics, **({RUNG: rung} if rung else {})}
+        if "accuracy_validation" in metrics:
+            metrics[DROP] = self.floats[candidate.architecture.id]["accuracy_validation"] - metrics["accuracy_validation"]
+        cost = candidate_cost(candidate, self.context.data.input, config.firmware, config.timing, self.model)
+        return candidate.with_(metrics=metrics, cost=cost)
+
+    def _note(self, key: Key, record: Record) -> None:
+        """Take a record that was trained or read."""
+        self.seen[key] = Record(
+            record.candidate.with_(weights=None), record.seconds, record.cpu_seconds, record.error, record.rung
+        )
+        self.seconds += record.seconds
+        if record.error is None:
+            found = self.seen[key].candidate
+            self.best[found.id] = better(self.best.get(found.id), found)
+        self.report(f"trained {record.candidate.id}")
+
+    def told(self, record: Record) -> Told:
+        """Return what a strategy is told of a record."""
+        allowed = limits(self.config)
+        if record.error is not None:
+            return Told(None, [1.0] * len(allowed))
+        return Told(values(record.candidate, self.config.search.objectives), violations(record.candidate, allowed))
+
+
+def better(old: Candidate | None, new: Candidate) -> Candidate:
+    """Return the better one of two trainings of the same plan: by accuracy or RMSE on the validation split, else the later."""
+    if old is None:
+        return new
+    if "rmse_validation" in new.metrics:
+        return old if old.metrics["rmse_validation"] < new.metrics["rmse_validation"] else new
+    return old if old.metrics["accuracy_validation"] > new.metrics["accuracy_validation"] else new

@@ -1,0 +1,138 @@
+"""The hybrid search: inherited weights, survivors trained on, resumed as if never stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qap.config.load import load_config
+from qap.config.schema import Study as Config
+from qap.search.run import run_search, search_front, trained
+from qap.search.searcher import Searcher, better
+from qap.search.study import RUNG, STORE, Study
+
+from ..conftest import blobs
+
+SMALL = [
+    "search.strategy=hybrid", "model.hidden=[8,6]", "train.batch=200", "train.parent_epochs=4", "train.epochs=2",
+    "prune.frequency=2", "search.space.weight_bits=[2,3,4,5,6]", "search.space.activation_bits=[3,4,5,6]",
+    "search.space.sparsity=[0.0,0.5,0.8]", "search.population=6", "search.hybrid.every=2", "data.input.bits=8",
+    "search.trials=40",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    table = blobs()
+    np.savez(path, features=table.features, labels=table.labels)
+    return path
+
+
+def _config(file: Path, *overrides: str) -> Config:
+    return load_config(None, [*SMALL, f"data.name={file}", *overrides])
+
+
+def _lines(directory: Path) -> list[dict]:
+    """The stored trainings without their times."""
+    lines = [json.loads(line) for line in (directory / STORE).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if not key.endswith("seconds")} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return run_search(_config(file), tmp_path_factory.mktemp("hybrid") / "study")
+
+
+def test_anchors_come_first_and_survivors_are_trained_on(whole: Study) -> None:
+    records = list(whole.records())
+    assert len(records) == 40
+    rungs = [record.rung for record in records]
+    assert max(rungs) >= 1, rungs
+    anchors = [tuple(layer.weight.bits for _, layer in record.candidate.plan.items()) for record in records[:6]]
+    assert all(len(set(bits)) == 1 for bits in anchors), anchors
+    first = {record.candidate.id for record in records if not record.rung}
+    for record in records:
+        if record.rung:
+            assert record.candidate.id in first
+            assert record.candidate.metrics[RUNG] == record.rung
+
+
+def test_the_better_training_of_a_plan_is_kept_with_its_weights(whole: Study) -> None:
+    scores: dict[str, list[float]] = {}
+    for record in whole.records():
+        scores.setdefault(record.candidate.id, []).append(record.candidate.metrics["accuracy_validation"])
+    for candidate in trained(whole):
+        assert candidate.metrics["accuracy_validation"] == max(scores[candidate.id])
+    for candidate in search_front(whole):
+        name = f"weights_{int(candidate.metrics[RUNG])}.npz" if RUNG in candidate.metrics else "weights.npz"
+        with np.load(whole.candidate_directory(candidate) / name) as file:
+            assert all(np.array_equal(file[key], value) for key, value in (candidate.weights or {}).items())
+
+
+def test_children_start_from_the_nearest_trained_plan(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = []
+    evaluate = Searcher.evaluate
+
+    def noting(self, candidates, *, epochs=None, rung=0):
+        batch = list(candidates)
+        starts.append((epochs, rung, [candidate.weights for candidate in batch]))
+        return evaluate(self, batch, epochs=epochs, rung=rung)
+
+    monkeypatch.setattr(Searcher, "evaluate", noting)
+    study = run_search(_config(file, "search.trials=24"), tmp_path / "study")
+    known = [study.weights(record.candidate) for record in study.records() if not record.rung]
+    parent = study.load_parent(next(trained(study)).architecture)
+    assert parent is not None
+
+    def same(a: dict, b: dict) -> bool:
+        return all(np.array_equal(a[key], b[key]) for key in a)
+
+    batches = [batch for batch in starts if batch[2]]
+    assert batches[0][0] is None
+    assert all(same(weights, parent.weights) for weights in batches[0][2]), "anchors start from the float parent"
+    epochs, rung, inherited = batches[1]
+    assert (epochs, rung) == (0.5, 0)
+    assert all(any(same(weights, other) for other in known) for weights in inherited), "children start from trained candidates"
+
+
+def test_a_stopped_search_goes_on_to_the_same_store(whole: Study, file: Path, tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(progress) -> None:
+        if progress.done == 23:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run_search(_config(file), tmp_path / "study", watch=stop)
+    assert len(_lines(tmp_path / "study")) == 23
+    study = run_search(_config(file), tmp_path / "study", resume=True)
+    assert _lines(study.directory) == _lines(whole.directory)
+    for one, other in zip(search_front(study), search_front(whole), strict=True):
+        assert all(np.array_equal((one.weights or {})[key], value) for key, value in (other.weights or {}).items())
+
+
+def test_pieces_can_be_switched_off(file: Path, tmp_path: Path) -> None:
+    study = run_search(
+        _config(file, "search.hybrid.rungs=0", "search.hybrid.inherit=false", "search.anchors=false", "search.trials=14"),
+        tmp_path / "study",
+    )
+    assert {record.rung for record in study.records()} == {0}
+    bits = [{layer.weight.bits for _, layer in record.candidate.plan.items()} for record in list(study.records())[:6]]
+    assert any(len(one) > 1 for one in bits), bits
+
+
+def test_better_prefers_the_score_then_the_later(whole: Study) -> None:
+    one = next(trained(whole))
+    low, high = (one.with_(metrics={"accuracy_validation": value}) for value in (0.5, 0.6))
+    assert better(None, low) is low
+    assert better(high, low) is high
+    assert better(low, high) is high
+    again = high.with_(metrics={"accuracy_validation": 0.6})
+    assert better(high, again) is again
+    down, up = (one.with_(metrics={"rmse_validation": value}) for value in (0.1, 0.2))
+    assert better(down, up) is down
