@@ -284,14 +284,13 @@ def _model(study: Study, candidate: Candidate, data: Any) -> Any:
 
     from qap.firmware.model_file import load_model
     from qap.models.builders import get_weights
-    from qap.search.judge import rebuild
+    from qap.search.rescore import Rescorer
     from qap.search.run import make_context
 
     path = study.candidate_directory(candidate) / "model.keras"
     weights = study.weights(candidate)
     if not path.is_file():
-        context = make_context(study.config, data or _data(study))
-        return rebuild(study, candidate.with_(weights=weights), context)
+        return Rescorer.of(study, make_context(study.config, data or _data(study))).model(candidate)
     model = load_model(path)
     for name, values in get_weights(model, candidate.architecture).items():
         if not np.array_equal(values, weights[name]):

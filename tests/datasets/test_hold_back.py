@@ -15,7 +15,6 @@ from qap.errors import InputError
 
 from ..conftest import INPUT, blobs
 
-
 DATA = prepare(blobs(), INPUT)
 
 

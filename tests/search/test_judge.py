@@ -24,7 +24,8 @@ from ..conftest import INPUT, blobs
 
 SMALL = [
     "model.hidden=[8]", "train.batch=200", "train.parent_epochs=3", "train.epochs=2", "prune.frequency=2", "data.input.bits=8",
-    "search.strategy=random", "search.space.sparsity=[0.0,0.5]", "search.trials=16", "firmware.build=false",
+    "search.strategy=random", "search.space.sparsity=[0.0,0.5]", "search.trials=16", "search.holdback=0.5",
+    "firmware.build=false",
 ]  # fmt: skip
 
 
@@ -39,8 +40,7 @@ def _config(*overrides: str) -> Config:
 
 
 def _study(config: Config, data: Dataset, directory: Path) -> Study:
-    searched, _ = hold_back(data, config.search.holdback, config.seed)
-    return run_search(config, directory, data=searched)
+    return run_search(config, directory, data=data)
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +68,7 @@ def _accuracy(study: Study, candidate: Candidate, split: Split) -> float:
 
 def _front(points: dict[str, tuple[float, float]]) -> set[str]:
     """Pair by pair: the names that no other one beats (accuracy up, cost down)."""
-    beaten = {
-        one
-        for one, (a, c) in points.items()
-        for b, d in points.values()
-        if b >= a and d <= c and (b, d) != (a, c)
-    }
+    beaten = {one for one, (a, c) in points.items() for b, d in points.values() if b >= a and d <= c and (b, d) != (a, c)}
     return set(points) - beaten
 
 
@@ -175,9 +170,7 @@ def test_any_score_may_be_the_objective(data: Dataset, tmp_path: Path, objective
             areas.append(np.mean((signal_odds > other) + 0.5 * (signal_odds == other)))
         cuts = np.unique(odds[1].round(9))
         passed = [(odds[1].round(9) >= cut) for cut in cuts]
-        efficiency = max(
-            (np.mean(p[held.y == 1]) for p in passed if np.mean(p[held.y != 1]) <= 0.1 + 1e-9), default=0.0
-        )
+        efficiency = max((np.mean(p[held.y == 1]) for p in passed if np.mean(p[held.y != 1]) <= 0.1 + 1e-9), default=0.0)
         expected = {"auc": np.mean(areas), "auc_worst": min(areas), "signal_efficiency": efficiency}
         for name in names:
             assert one.candidate.metrics[f"{name}_validation"] == pytest.approx(expected[name], abs=1e-9), name
