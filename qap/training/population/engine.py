@@ -30,7 +30,7 @@ from qap.training.population.memory import available, check_lanes, lane_bytes
 from qap.training.population.network import Topology
 from qap.training.population.program import Events, Program
 from qap.training.population.quantizers import MAX_UNSIGNED_BITS
-from qap.training.population.tensors import evaluation_tensor, event_tensors, plan_tensors, weight_tensors
+from qap.training.population.tensors import evaluation_tensor, event_tensors, plan_tensors, weight_tensor
 
 GPU_LANES = 32
 
@@ -81,6 +81,7 @@ class PopulationEngine:
         self._lanes, self._workers, self._say = lanes, workers, say
         self._said: set[str] = set()
         self._keras = KerasEngine()
+        self._lock = threading.Lock()
         self._programs: dict[tuple[Topology, bool], Program] = {}
         self._events: WeakKeyDictionary[Dataset, Events] = WeakKeyDictionary()
         self._soft: WeakKeyDictionary[Soft, Any] = WeakKeyDictionary()
@@ -170,7 +171,7 @@ class PopulationEngine:
                 group = members[first : first + self.lanes]
                 padded = group + [group[-1]] * (self.lanes - len(group))
                 lanes = plan_tensors([plans[n] for n in padded], [None] * len(padded))
-                outputs = program.evaluate(weight_tensors(architecture, [weights[n] for n in padded]), lanes, x).numpy()
+                outputs = program.evaluate(weight_tensor(architecture, [weights[n] for n in padded]), lanes, x).numpy()
                 for lane, number in enumerate(group):
                     found[number] = outputs[lane, :, : len(split)].T
         return [found[number] for number in range(len(plans))]
@@ -183,7 +184,10 @@ class PopulationEngine:
             job.teacher.check(len(data.train), data.outputs)
 
     def _program(self, topology: Topology, classes: bool) -> Program:
-        return self._programs.setdefault((topology, classes), Program(topology, classes))
+        with self._lock:
+            if (topology, classes) not in self._programs:
+                self._programs[topology, classes] = Program(topology, classes)
+            return self._programs[topology, classes]
 
     def _split(self, split: Split) -> Any:
         if split not in self._splits:

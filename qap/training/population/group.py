@@ -15,7 +15,7 @@ from qap.training.job import Job, epoch_orders, steps_per_epoch
 from qap.training.keras_engine import fresh_model
 from qap.training.population.network import Topology
 from qap.training.population.program import Events, Program, start
-from qap.training.population.tensors import plan_tensors, schedule_tensors, step_sizes, weight_arrays, weight_tensors
+from qap.training.population.tensors import plan_tensors, schedule_tensors, step_sizes, weight_arrays, weight_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def train_group(
     number, batch = len(events.x), jobs[0].batch
     epoch, total = steps_per_epoch(number, batch), jobs[0].total_steps(number)
     plans = plan_tensors([task.plan for task in filled], [job.teacher for job in jobs])
-    state = start(weight_tensors(jobs[0].architecture, [task.weights for task in filled]))
+    state = start(weight_tensor(jobs[0].architecture, [task.weights for task in filled]))
     rates = np.stack([step_sizes(job, total) for job in jobs], axis=1)
     orders = {job.seed: epoch_orders(number, batch, job.seed) for job in jobs}
     loss = np.full(lanes, np.nan)
@@ -107,5 +107,5 @@ def train_group(
         bad |= ~np.isfinite(loss)
         if bad.all() or stop.is_set():
             break
-    weights = [weight_arrays(jobs[0].architecture, state.weights, lane) for lane in range(len(group))]
-    return weights, loss[: len(group)]
+    packed = state.weights.numpy()
+    return [weight_arrays(jobs[0].architecture, packed[lane]) for lane in range(len(group))], loss[: len(group)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,33 +54,31 @@ def keep_counts(pruning: Pruning, sparsity: float, size: int, first: int, steps:
     return counts
 
 
-def renew(kernels: list[Any], masks: list[Any], keep: Any) -> list[Any]:
-    """Return new masks: 1 for the `keep` largest magnitudes and for all that equal the smallest of them.
+def renew(weights: Any, masks: Any, keep: Any, sizes: Sequence[int]) -> Any:
+    """Return new masks: 1 for the `keep` largest magnitudes of a kernel and for all that equal the smallest of them.
 
     The k-th largest magnitude is found without sorting: non-negative floats are ordered as their bits are, so its bits
     are settled one by one from the highest, each by counting the weights that are not smaller.
 
     Parameters
     ----------
-    kernels, masks : list of (lanes, inputs, units) tensors
+    weights, masks : (lanes, weights) tensors
+        The kernels of all layers behind one another.
     keep : (lanes, layers) int32 tensor
         0 leaves a mask as it is.
+    sizes : sequence of int
+        Weights of each kernel.
     """
     tf = stack().tf
-    bits = [tf.bitcast(tf.abs(kernel), tf.int32) for kernel in kernels]
-    wanted = [keep[:, layer, None, None] for layer in range(len(kernels))]
+    bits = tf.bitcast(tf.abs(weights), tf.int32)
+    parts = tf.split(bits, sizes, axis=1)
 
-    def settle(position: Any, found: list[Any]) -> tuple[Any, list[Any]]:
-        settled = []
-        for values, count, low in zip(bits, wanted, found, strict=True):
-            tried = low | tf.bitwise.left_shift(1, position)
-            reached = tf.reduce_sum(tf.cast(values >= tried, tf.int32), axis=(1, 2), keepdims=True)
-            settled.append(tf.where(reached >= count, tried, low))
-        return position - 1, settled
+    def settle(position: Any, found: Any) -> tuple[Any, Any]:
+        tried = found | tf.bitwise.left_shift(1, position)
+        counts = [tf.reduce_sum(tf.cast(part >= tried[:, i, None], tf.int32), axis=1) for i, part in enumerate(parts)]
+        return position - 1, tf.where(tf.stack(counts, axis=1) >= keep, tried, found)
 
-    start = [tf.zeros_like(count) for count in wanted]
-    _, threshold = tf.while_loop(lambda position, _: position >= 0, settle, (tf.constant(30), start))
-    return [
-        tf.where(count > 0, tf.cast(values >= least, tf.float32), mask)
-        for values, least, count, mask in zip(bits, threshold, wanted, masks, strict=True)
-    ]
+    start = (tf.constant(30), tf.zeros_like(keep))
+    _, threshold = tf.while_loop(lambda position, _: position >= 0, settle, start)
+    kept = tf.cast(bits >= tf.repeat(threshold, sizes, axis=1), tf.float32)
+    return tf.where(tf.repeat(keep, sizes, axis=1) > 0, kept, masks)

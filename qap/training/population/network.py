@@ -41,11 +41,6 @@ class Topology:
         return cls(architecture, tuple(found))
 
 
-def quantize(latent: list[Any], grids: Any) -> list[Any]:
-    """Quantize the tensors of all layers; `grids` is (lanes, layers, 4)."""
-    return [signed(values, grids[:, layer]) for layer, values in enumerate(latent)]
-
-
 def forward(topology: Topology, kernels: list[Any], biases: list[Any], grids: Any, x: Any) -> tuple[list[Any], list[Any]]:
     """Run quantized weights on events.
 
@@ -54,7 +49,7 @@ def forward(topology: Topology, kernels: list[Any], biases: list[Any], grids: An
     topology : Topology
     kernels : list of (lanes, inputs, units) tensors, quantized
     biases : list of (lanes, units, 1) tensors, quantized
-    grids : (lanes, layers, 4) tensor
+    grids : (lanes, layers, 5) tensor
         Of the activations.
     x : (lanes, features, events) tensor
 
@@ -71,9 +66,9 @@ def forward(topology: Topology, kernels: list[Any], biases: list[Any], grids: An
         total = tf.matmul(kernels[layer], values[-1], transpose_a=True) + biases[layer]
         sums.append(total)
         if kind == UNSIGNED:
-            total = unsigned(total, grids[:, layer])
+            total = unsigned(total, grids[:, layer, None, None])
         elif kind == SIGNED:
-            total = signed(total, grids[:, layer])
+            total = signed(total, grids[:, layer, None, None])
         values.append(total)
     return values, sums
 
@@ -86,7 +81,7 @@ def backward(
     of_kernels, of_biases = [], []
     for layer in reversed(range(len(kernels))):
         if topology.activations[layer] == UNSIGNED:
-            gradient = tf.where(unsigned_gate(sums[layer], grids[:, layer]), gradient, 0.0)
+            gradient = tf.where(unsigned_gate(sums[layer], grids[:, layer, None, None]), gradient, 0.0)
         of_kernels.append(tf.matmul(values[layer], gradient, transpose_b=True))
         of_biases.append(tf.reduce_sum(gradient, axis=2, keepdims=True))
         if layer:

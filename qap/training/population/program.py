@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from qap.backend import stack
 from qap.training.population.losses import loss_and_gradient
 from qap.training.population.masks import renew
-from qap.training.population.network import Topology, backward, forward, quantize
+from qap.training.population.network import Topology, backward, forward
+from qap.training.population.quantizers import signed
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Keras's Adam
 EVALUATION_BATCH = 2048
@@ -22,31 +23,28 @@ class Plans(NamedTuple):
 
     Parameters
     ----------
-    weight, bias, activation : (lanes, layers, 4) tensors
-        Rows of `quantizers.grid`.
-    limits : (lanes, 2 · layers) tensor
-        Bounds of the latent kernels, then of the biases.
+    weight : (lanes, 2 · layers, 5) tensor
+        Rows of `quantizers.grid` for the kernels, then for the biases.
+    activation : (lanes, layers, 5) tensor
     knobs : (lanes, 2) tensor
         Temperature and α of the soft loss.
     """
 
     weight: Any
-    bias: Any
     activation: Any
-    limits: Any
     knobs: Any
 
 
 class State(NamedTuple):
-    """Latent weights, Adam's moments and masks: lists by layer, the kernels before the biases in `weights` and the moments.
+    """Latent weights, Adam's moments and masks, (lanes, weights) each: kernels of all layers, then biases.
 
-    Kernels are (lanes, inputs, units), biases (lanes, units, 1).
+    Few tensors keep the calls short and the program small. The mask of a bias is 1.
     """
 
-    weights: list[Any]
-    first: list[Any]
-    second: list[Any]
-    masks: list[Any]
+    weights: Any
+    first: Any
+    second: Any
+    masks: Any
 
 
 class Events(NamedTuple):
@@ -75,27 +73,20 @@ class Schedule(NamedTuple):
     rate: Any
 
 
-def start(weights: list[Any]) -> State:
+def start(weights: Any) -> State:
     """Return the state before the first step."""
     tf = stack().tf
-    zeros = [tf.zeros_like(values) for values in weights]
-    return State(weights, zeros, zeros, [tf.ones_like(values) for values in weights[: len(weights) // 2]])
+    zeros = tf.zeros_like(weights)
+    return State(weights, zeros, zeros, tf.ones_like(weights))
 
 
-def adam(state: State, gradients: list[Any], rate: Any, limits: Any) -> State:
+def adam(state: State, gradient: Any, rate: Any, limits: Any) -> State:
     """Take one step of Keras's Adam, then clip as QKeras's constraints do."""
     tf = stack().tf
-    weights, first, second = [], [], []
-    moments = zip(state.weights, state.first, state.second, gradients, strict=True)
-    for number, (values, mean, square, gradient) in enumerate(moments):
-        mean += (gradient - mean) * (1 - BETA_1)
-        square += (gradient * gradient - square) * (1 - BETA_2)
-        moved = values - mean * rate[:, None, None] / (tf.sqrt(square) + EPSILON)
-        bound = limits[:, number, None, None]
-        weights.append(tf.clip_by_value(moved, -bound, bound))
-        first.append(mean)
-        second.append(square)
-    return State(weights, first, second, state.masks)
+    first = state.first + (gradient - state.first) * (1 - BETA_1)
+    second = state.second + (gradient * gradient - state.second) * (1 - BETA_2)
+    moved = state.weights - first * rate[:, None] / (tf.sqrt(second) + EPSILON)
+    return State(tf.clip_by_value(moved, -limits, limits), first, second, state.masks)
 
 
 class Program:
@@ -119,6 +110,9 @@ class Program:
     def __init__(self, topology: Topology, classes: bool) -> None:
         tf = stack().tf
         self.topology, self.classes = topology, classes
+        self._shapes = list(topology.architecture.shapes.values())
+        self._kernels = [inputs * units for inputs, units in self._shapes]
+        self._sizes = self._kernels + [units for _, units in self._shapes]
         self.train = tf.function(self._train, jit_compile=True, autograph=False)
         self.evaluate = tf.function(self._evaluate, jit_compile=True, autograph=False)
 
@@ -127,9 +121,13 @@ class Program:
         """How often TensorFlow has traced the two functions."""
         return self.train.experimental_get_tracing_count() + self.evaluate.experimental_get_tracing_count()
 
-    def _quantized(self, weights: list[Any], plans: Plans) -> tuple[list[Any], list[Any]]:
-        layers = len(weights) // 2
-        return quantize(weights[:layers], plans.weight), quantize(weights[layers:], plans.bias)
+    def _unpack(self, weights: Any) -> tuple[list[Any], list[Any]]:
+        """Return kernels (lanes, inputs, units) and biases (lanes, units, 1)."""
+        tf = stack().tf
+        layers = len(self._shapes)
+        parts = tf.split(weights, self._sizes, axis=1)
+        kernels = [tf.reshape(part, (-1, *shape)) for part, shape in zip(parts[:layers], self._shapes, strict=True)]
+        return kernels, [part[..., None] for part in parts[layers:]]
 
     def _batch(self, events: Events, index: Any) -> tuple[Any, Any, Any, Any]:
         """Return (lanes, …, events) tensors of one batch for each lane."""
@@ -138,39 +136,52 @@ class Program:
         soft = None if events.soft is None else tf.transpose(tf.gather(events.soft, index), (0, 2, 1))
         return tf.transpose(x, (0, 2, 1)), y if self.classes else tf.transpose(y, (0, 2, 1)), weight, soft
 
-    def gradients(self, weights: list[Any], plans: Plans, events: Events, index: Any) -> tuple[Any, list[Any]]:
-        """Return the loss of a batch by lane and the gradients of the latent weights."""
+    def gradient(self, quantized: Any, plans: Plans, events: Events, index: Any) -> tuple[Any, Any]:
+        """Return the loss of a batch by lane and its gradient with respect to the quantized weights, packed as they are."""
+        tf = stack().tf
         x, y, weight, soft = self._batch(events, index)
-        kernels, biases = self._quantized(weights, plans)
+        kernels, biases = self._unpack(quantized)
         values, sums = forward(self.topology, kernels, biases, plans.activation, x)
         loss, slope = loss_and_gradient(values[-1], y, weight, soft, plans.knobs, classes=self.classes)
         of_kernels, of_biases = backward(self.topology, kernels, plans.activation, values, sums, slope)
-        return loss, of_kernels + of_biases
+        lanes = quantized.shape[0]
+        return loss, tf.concat([tf.reshape(part, (lanes, -1)) for part in of_kernels + of_biases], axis=1)
+
+    def grids(self, plans: Plans) -> Any:
+        """Return the grid of every weight, (lanes, weights, 5)."""
+        return stack().tf.repeat(plans.weight, self._sizes, axis=1)
+
+    def renewed(self, state: State, keep: Any) -> State:
+        """Return the state with its masks renewed where `keep` is above 0, and with pruned weights set to 0."""
+        tf = stack().tf
+        weights, prunable = state.weights, sum(self._kernels)
+
+        def renewal() -> Any:
+            masks = renew(weights[:, :prunable], state.masks[:, :prunable], keep, self._kernels)
+            return tf.concat([masks, state.masks[:, prunable:]], axis=1)
+
+        masks = tf.cond(tf.reduce_any(keep > 0), renewal, lambda: state.masks)
+        return state._replace(weights=weights * masks, masks=masks)
 
     def _train(self, state: State, plans: Plans, events: Events, schedule: Schedule, count: Any) -> tuple[State, Any]:
         tf = stack().tf
-        layers = len(state.masks)
+        grids = self.grids(plans)
 
         def step(number: Any, state: State, total: Any) -> tuple[Any, State, Any]:
-            keep = schedule.keep[number]
-            kernels = state.weights[:layers]
-            masks = tf.cond(tf.reduce_any(keep > 0), lambda: renew(kernels, state.masks, keep), lambda: list(state.masks))
-            weights = [kernel * mask for kernel, mask in zip(kernels, masks, strict=True)] + state.weights[layers:]
-            loss, gradients = self.gradients(weights, plans, events, schedule.order[number])
-            masked = State(weights, state.first, state.second, masks)
-            return number + 1, adam(masked, gradients, schedule.rate[number], plans.limits), total + loss
+            state = self.renewed(state, schedule.keep[number])
+            loss, gradient = self.gradient(signed(state.weights, grids), plans, events, schedule.order[number])
+            return number + 1, adam(state, gradient, schedule.rate[number], grids[..., 4]), total + loss
 
         zero = tf.zeros(tf.shape(schedule.rate)[1:])
         _, state, total = tf.while_loop(
             lambda number, *_: number < count, step, (tf.constant(0), state, zero), parallel_iterations=1
         )
-        kernels = [kernel * mask for kernel, mask in zip(state.weights[:layers], state.masks, strict=True)]
-        return state._replace(weights=kernels + state.weights[layers:]), total / tf.cast(count, tf.float32)
+        return state._replace(weights=state.weights * state.masks), total / tf.cast(count, tf.float32)
 
-    def _evaluate(self, weights: list[Any], plans: Plans, x: Any) -> Any:
+    def _evaluate(self, weights: Any, plans: Plans, x: Any) -> Any:
         tf = stack().tf
-        kernels, biases = self._quantized(weights, plans)
-        lanes = weights[0].shape[0]
+        kernels, biases = self._unpack(signed(weights, self.grids(plans)))
+        lanes = weights.shape[0]
 
         def run(part: Any) -> Any:
             values = tf.broadcast_to(tf.transpose(part)[None], (lanes, x.shape[2], x.shape[1]))

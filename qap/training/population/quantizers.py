@@ -13,31 +13,26 @@ import numpy as np
 from qap.backend import stack
 from qap.plan import Precision
 
-GRID = 4
-"""Numbers that describe a precision: scale (steps per unit), lowest and highest number of steps, step."""
+GRID = 5
+"""Numbers that describe a precision: steps per unit, lowest and highest number of steps, step, limit of latent weights."""
 MAX_UNSIGNED_BITS = 24
 """Above it QKeras's own float32 arithmetic for `quantized_relu` leaves the grid."""
 
 
 def grid(precision: Precision) -> np.ndarray:
-    """Return (scale, low, high, step) of a fixed-point precision as float32, low and high in steps.
+    """Return (scale, low, high, step, limit) of a fixed-point precision as float32, low and high in steps.
 
     With 26 bits or more QKeras rounds the highest number of steps to float32; so does this.
     """
     steps = np.float32(np.ldexp(1.0, precision.bits - precision.sign_bits))
     step = np.float32(precision.step)
     low = -steps if precision.signed else np.float32(0)
-    return np.array([1 / step, low, steps - np.float32(1), step], np.float32)
+    return np.array([1 / step, low, steps - np.float32(1), step, limit(precision)], np.float32)
 
 
 def limit(precision: Precision) -> float:
     """Return the bound that QKeras clips latent weights of this precision to after every step."""
     return max(1.0, float(np.ldexp(1.0, precision.integer)))
-
-
-def unpack(grids: Any) -> list[Any]:
-    """Split (lanes, 4) grids into four tensors that broadcast against (lanes, units, events)."""
-    return [grids[:, part, None, None] for part in range(GRID)]
 
 
 def signed(values: Any, grids: Any) -> Any:
@@ -48,23 +43,22 @@ def signed(values: Any, grids: Any) -> Any:
 
     Parameters
     ----------
-    values : (lanes, …, …) float32 tensor
-    grids : (lanes, 4) float32 tensor
-        Rows of `grid`.
+    values : float32 tensor
+    grids : float32 tensor
+        Its last axis holds `grid`; the others broadcast against the values.
     """
     tf = stack().tf
-    scale, low, high, step = unpack(grids)
+    scale, low, high, step = (grids[..., part] for part in range(4))
     return values + (tf.clip_by_value(tf.round(values * scale), low, high) * step - values)
 
 
 def unsigned(values: Any, grids: Any) -> Any:
     """Return what ``quantized_relu`` returns for up to 24 bits."""
     tf = stack().tf
-    scale, low, high, step = unpack(grids)
+    scale, low, high, step = (grids[..., part] for part in range(4))
     return tf.clip_by_value(tf.round(values * scale), low, high) * step
 
 
 def unsigned_gate(values: Any, grids: Any) -> Any:
     """Return where the gradient of ``quantized_relu`` is 1: above 0 and not above the highest value."""
-    _, _, high, step = unpack(grids)
-    return (values > 0) & (values <= high * step)
+    return (values > 0) & (values <= grids[..., 2] * grids[..., 3])

@@ -15,7 +15,7 @@ from qap.plan import Plan, Precision
 from qap.training.job import Job, Soft
 from qap.training.population.masks import keep_counts
 from qap.training.population.program import BETA_1, BETA_2, EVALUATION_BATCH, Events, Plans, Schedule
-from qap.training.population.quantizers import GRID, grid, limit
+from qap.training.population.quantizers import GRID, grid
 
 
 def _grids(precisions: Sequence[Precision | None]) -> np.ndarray:
@@ -25,32 +25,32 @@ def _grids(precisions: Sequence[Precision | None]) -> np.ndarray:
 def plan_tensors(plans: Sequence[Plan], teachers: Sequence[Soft | None]) -> Plans:
     """Return plans and the settings of their soft losses, one for each lane."""
     tf = stack().tf
-    layers = [[layer for _, layer in plan.items()] for plan in plans]
-    weight, bias, activation = (
-        tf.constant(np.stack([_grids([getattr(layer, part) for layer in lane]) for lane in layers]))
-        for part in ("weight", "bias", "activation")
-    )
-    limits = [[limit(layer.weight) for layer in lane] + [limit(layer.bias) for layer in lane] for lane in layers]
+    lanes = [[layer for _, layer in plan.items()] for plan in plans]
+    weight = [_grids([layer.weight for layer in lane] + [layer.bias for layer in lane]) for lane in lanes]
+    activation = [_grids([layer.activation for layer in lane]) for lane in lanes]
     knobs = [(1.0, 0.0) if soft is None else (soft.temperature, soft.alpha) for soft in teachers]
-    return Plans(weight, bias, activation, tf.constant(limits, tf.float32), tf.constant(knobs, tf.float32))
+    return Plans(tf.constant(np.stack(weight)), tf.constant(np.stack(activation)), tf.constant(knobs, tf.float32))
 
 
-def weight_tensors(architecture: Architecture, weights: Sequence[Weights]) -> list[Any]:
-    """Return the latent weights of the lanes: kernels (lanes, inputs, units), then biases (lanes, units, 1)."""
-    tf = stack().tf
-    kernels = [np.stack([lane[f"{name}/kernel"] for lane in weights]) for name in architecture.shapes]
-    biases = [np.stack([lane[f"{name}/bias"] for lane in weights])[..., None] for name in architecture.shapes]
-    return [tf.constant(values, tf.float32) for values in kernels + biases]
+def _names(architecture: Architecture) -> list[str]:
+    """Return the order in which weights are packed."""
+    return [f"{name}/{part}" for part in ("kernel", "bias") for name in architecture.shapes]
 
 
-def weight_arrays(architecture: Architecture, weights: Sequence[Any], lane: int) -> dict[str, np.ndarray]:
-    """Return the latent weights of one lane by name."""
-    arrays = [values[lane].numpy() for values in weights]
-    found = {}
-    for number, name in enumerate(architecture.shapes):
-        found[f"{name}/kernel"] = arrays[number]
-        found[f"{name}/bias"] = arrays[len(architecture.layers) + number][:, 0]
-    return found
+def weight_tensor(architecture: Architecture, weights: Sequence[Weights]) -> Any:
+    """Return the latent weights of the lanes, (lanes, weights)."""
+    names = _names(architecture)
+    lanes = [np.concatenate([np.ravel(lane[name]) for name in names]) for lane in weights]
+    return stack().tf.constant(np.stack(lanes), stack().tf.float32)
+
+
+def weight_arrays(architecture: Architecture, packed: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the latent weights of one lane by name, from its (weights,) array."""
+    shapes = [*architecture.shapes.values(), *((units,) for _, units in architecture.shapes.values())]
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    parts = np.split(packed, ends[:-1])
+    names = _names(architecture)
+    return {name: part.reshape(shape).copy() for name, part, shape in zip(names, parts, shapes, strict=True)}
 
 
 def event_tensors(data: Dataset) -> Events:

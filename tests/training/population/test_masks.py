@@ -45,30 +45,34 @@ def kernels(shape: tuple[int, int], generator: np.random.Generator) -> list[np.n
 def test_masks_are_those_of_tfmot(shape: tuple[int, int]) -> None:
     generator = np.random.default_rng(shape[0])
     tf = stack().tf
-    compiled = tf.function(renew, jit_compile=True)
+    size = shape[0] * shape[1]
+    compiled = tf.function(lambda *tensors: renew(*tensors, [size]), jit_compile=True)
     compared = 0
     for sparsity in (0.01, 0.3, 0.5, 0.7, 0.8, 0.95, 0.999):
         lanes = kernels(shape, generator)
         pruning = Pruning("polynomial", 3, 103, 10)
         step = int(generator.choice([13, 53, 93, 103]))
-        keep = keep_counts(pruning, sparsity, shape[0] * shape[1], step, 1)
-        stacked = tf.constant(np.stack(lanes))
-        masks = compiled([stacked], [tf.zeros_like(stacked)], tf.constant(np.repeat(keep[:, None], len(lanes), 0)))[0].numpy()
+        keep = keep_counts(pruning, sparsity, size, step, 1)
+        stacked = tf.constant(np.stack([lane.ravel() for lane in lanes]))
+        masks = compiled(stacked, tf.zeros_like(stacked), tf.constant(np.repeat(keep[:, None], len(lanes), 0))).numpy()
         for lane, kernel in enumerate(lanes):
             expected = tfmot_mask(kernel, pruning, sparsity, step)
-            wrong = int((masks[lane] != expected).sum())
+            wrong = int((masks[lane] != expected.ravel()).sum())
             assert not wrong, f"{shape}, sparsity {sparsity}, step {step}, kernel {lane}: {wrong} of {expected.size} differ"
             compared += 1
     assert compared == 42
 
 
-def test_a_lane_without_renewal_keeps_its_mask() -> None:
+def test_a_layer_without_renewal_keeps_its_mask() -> None:
     tf = stack().tf
-    kernel = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32))
-    old = tf.constant(np.random.default_rng(1).integers(0, 2, (2, 4, 5)).astype(np.float32))
-    new = renew([kernel], [old], tf.constant([[0], [20]]))[0].numpy()
-    assert (new[0] == old[0].numpy()).all()
-    assert (new[1] == 1).all(), "20 of 20 are kept"
+    generator = np.random.default_rng(0)
+    weights = tf.constant(generator.normal(size=(2, 30)).astype(np.float32))
+    old = tf.constant(generator.integers(0, 2, (2, 30)).astype(np.float32))
+    new = renew(weights, old, tf.constant([[0, 10], [20, 0]]), [20, 10]).numpy()
+    assert (new[0, :20] == old[0, :20].numpy()).all()
+    assert (new[0, 20:] == 1).all(), "10 of 10 are kept"
+    assert (new[1, :20] == 1).all(), "20 of 20 are kept"
+    assert (new[1, 20:] == old[1, 20:].numpy()).all()
 
 
 @settings(deadline=None, max_examples=40)

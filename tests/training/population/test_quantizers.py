@@ -39,7 +39,7 @@ def qkeras(precision: Precision, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def ours(function: Any, precision: Precision, x: np.ndarray) -> np.ndarray:
     tf = stack().tf
-    return compiled(function)(tf.constant(x.reshape(1, 1, -1)), tf.constant(grid(precision)[None])).numpy().ravel()
+    return compiled(function)(tf.constant(x.reshape(1, 1, -1)), tf.constant(grid(precision))).numpy().ravel()
 
 
 @pytest.mark.parametrize("bits", range(2, 33))
