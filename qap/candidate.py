@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from qap.models.architecture import Architecture
@@ -137,7 +138,7 @@ class Candidate:
     cost: Cost | None = None
     parity: Parity | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """12 hexadecimal digits that name architecture and plan."""
         text = json.dumps([self.architecture.to_dict(), self.plan.to_dict()], separators=(",", ":"))

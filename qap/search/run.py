@@ -11,6 +11,7 @@ from qap.candidate import Candidate
 from qap.compress.qap import Context, check
 from qap.config.schema import Study as Config
 from qap.datasets.dataset import Dataset
+from qap.datasets.hold_back import hold_back
 from qap.datasets.load import load_dataset
 from qap.errors import QapError
 from qap.models.architecture import OUTPUT, Architecture
@@ -18,7 +19,7 @@ from qap.models.builders import build, user_builder
 from qap.plan import Plan, Precision
 from qap.search.estimates import cost_model, keep_reports
 from qap.search.hybrid import REPEATS, evolve
-from qap.search.objectives import check_objectives, front, limits, nothing_left
+from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
 from qap.search.searcher import Progress, Searcher, Watch, better
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Strategy, make_strategy
@@ -69,7 +70,8 @@ def make_context(
     """Return what the compression methods of a study work with; `say` is told what the engine hands over to another."""
     builder = user_builder(config.model.function, folder) if config.model.function else build
     engine: Engine = PopulationEngine(say=say) if config.train.engine == "population" else KerasEngine()
-    return Context(data, engine, config.train, config.prune, config.seed, builder)
+    metrics = wanted_metrics(config, data.class_names or ())
+    return Context(data, engine, config.train, config.prune, config.seed, builder, metrics=metrics)
 
 
 def run_search(
@@ -130,7 +132,8 @@ def run_search(
         data.outputs,
         Precision(data.input.bits, data.input.integer),
     )
-    context = make_context(config, data, folder)
+    searched, _ = hold_back(data, config.search.holdback, config.seed)
+    context = make_context(config, searched, folder)
     check(context, [*space.hidden, OUTPUT])
     strategy = make_strategy(config.search, space, config.seed, sampler, points, constrained=bool(limits(config)))
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
