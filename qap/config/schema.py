@@ -169,22 +169,22 @@ class Signal(Section):
 class Search(Section):
     """How plans are chosen and when the search ends."""
 
-    strategy: Literal["hybrid", "grid", "random", "nsga2", "tpe"] = "nsga2"
+    strategy: Literal["hybrid", "grid", "random", "nsga2", "tpe"] = "hybrid"
     objectives: list[Score | CostFigure] = ["accuracy", "ebops"]
     signal: Signal = Signal()
     constraints: dict[CostFigure | Literal["accuracy_drop"], Annotated[float, Field(ge=0)]] = {}
     """The most that a candidate of the front may have; `accuracy_drop` is how far below the float parent, on validation."""
     keep_timing: bool = False
     """Keep only candidates whose estimated interval and latency keep the budget of the section `timing`."""
-    trials: Positive | None = 40
-    """Budget in trained candidates."""
+    trials: Positive | None = 300
+    """Budget in trainings of candidates."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Budget in seconds; with both budgets the search ends at whichever is reached first."""
-    population: Annotated[int, Field(ge=2)] = 16
-    """Population size of nsga2."""
+    population: Annotated[int, Field(ge=2)] = 32
+    """Candidates that are trained together, and the population of hybrid and nsga2."""
     anchors: bool = True
-    """Begin nsga2 and tpe with uniform plans from the coarsest to the finest."""
-    holdback: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Begin hybrid, nsga2 and tpe with uniform plans from the coarsest to the finest."""
+    holdback: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the validation split that the search never sees: its winners are scored on it again (0: none)."""
     hybrid: Hybrid = Hybrid()
     space: Space = Space()

@@ -18,6 +18,8 @@ OUTSIDE = math.log(2.0)
 """Widening of a band, as a logarithm, where no report is like the network. Assumed, not measured."""
 HANDOVER = 3
 """Most cycles that a layer adds to its own latency in a network. Assumed, not measured."""
+RULE = 0.1
+"""Band of the DSPs and BRAMs of several layers of the resource strategy. Assumed, not measured."""
 ENOUGH = 3
 """Shapes among one's own reports from which on they cover a kind of network."""
 SERIES_7 = "7 series"
@@ -198,7 +200,7 @@ def predict(model: Model, layers: Sequence[Network], *, softmax: int = 0, part: 
         guesses = _sum(model, layers, whole, notes)
         if len(layers) > 1:
             notes.append("no report of a network has this strategy: the sum of single layers, bands wider by 2")
-            guesses = {figure: guess.wider(OUTSIDE) for figure, guess in guesses.items()}
+            guesses = {figure: _rule(figure, guess).wider(OUTSIDE) for figure, guess in guesses.items()}
     else:
         guesses = _undirected(model, whole, guesses, notes)
         if family(part) not in (SERIES_7, None):
@@ -209,6 +211,13 @@ def predict(model: Model, layers: Sequence[Network], *, softmax: int = 0, part: 
     notes.extend(_outside(used, whole, part))
     shipped = Prediction(guesses, used is not None and not notes, tuple(dict.fromkeys(notes)), name or "sum of single layers")
     return _corrected(model, shipped, whole, kind(whole, strategies))
+
+
+def _rule(figure: str, guess: Guess) -> Guess:
+    """Give a sum of exact counts of DSPs or BRAMs the band that a rule for single layers deserves in a network."""
+    if figure not in ("DSP", "BRAM_18K") or guess.low != guess.high:
+        return guess
+    return Guess(guess.value, guess.value * (1 - RULE), guess.value * (1 + RULE))
 
 
 def _corrected(model: Model, shipped: Prediction, whole: Network, name: str) -> Prediction:
