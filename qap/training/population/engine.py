@@ -30,6 +30,7 @@ from qap.training.population.memory import available, check_lanes, lane_bytes
 from qap.training.population.network import Topology
 from qap.training.population.program import Events, Program
 from qap.training.population.quantizers import MAX_UNSIGNED_BITS
+from qap.training.population.supernet import train_shared
 from qap.training.population.tensors import evaluation_tensor, event_tensors, plan_tensors, weight_tensor
 
 GPU_LANES = 32
@@ -175,6 +176,15 @@ class PopulationEngine:
                 for lane, number in enumerate(group):
                     found[number] = outputs[lane, :, : len(split)].T
         return [found[number] for number in range(len(plans))]
+
+    def train_shared(self, job: Job, plans: Sequence[Sequence[Plan]], data: Dataset) -> tuple[dict[str, np.ndarray], float]:
+        """Train weights that many plans share: a row of plans for each step (see `supernet.train_shared`).
+
+        With `evaluate` and `masks.pruned` a plan is then judged in milliseconds.
+        """
+        topology = Topology.of(job.architecture, plans[0][0])
+        program = self._program(topology, data.task == "classification")
+        return train_shared(program, job, plans, self._events_for(data, job.teacher))
 
     def _check(self, job: Job, data: Dataset) -> None:
         steps_per_epoch(len(data.train), job.batch)

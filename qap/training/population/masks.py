@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from qap.backend import stack
+from qap.models.builders import Weights
+from qap.plan import Plan
 from qap.training.job import Pruning
 
 
@@ -52,6 +54,18 @@ def keep_counts(pruning: Pruning, sparsity: float, size: int, first: int, steps:
     kept = np.rint(np.float32(size) * (1 - schedule(pruning, sparsity, number[due])))
     counts[due] = np.maximum(kept, 1)
     return counts
+
+
+def pruned(weights: Weights, plan: Plan) -> dict[str, np.ndarray]:
+    """Return the weights with each kernel pruned to its sparsity at once, by the rule of `renew`."""
+    found = dict(weights)
+    for name, layer in plan.items():
+        kernel = weights[f"{name}/kernel"]
+        count = max(int(np.rint(np.float32(kernel.size) * (1 - np.float32(layer.sparsity)))), 1)
+        magnitude = np.abs(kernel)
+        threshold = np.partition(magnitude, -count, axis=None)[-count]
+        found[f"{name}/kernel"] = kernel * (magnitude >= threshold)
+    return found
 
 
 def renew(weights: Any, masks: Any, keep: Any, sizes: Sequence[int]) -> Any:

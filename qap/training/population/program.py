@@ -103,6 +103,10 @@ class Program:
     train : (State, Plans, Events, Schedule, count) → (State, loss)
         `count` steps of an epoch, the masks applied once more at the end, as TF-MOT does; loss (lanes,) is the mean of
         the batches.
+    share : (State, Plans, Events, Schedule, count) → (State, loss)
+        The same for one set of weights that many plans share (a supernet, after Cai et al., arXiv:1908.09791): state and rate
+        have one lane; the tensors of the plans have a first axis of steps and a second of plans. Each plan prunes a copy of the
+        shared weights; their mean gradient moves all of them. Schedule.keep says how many weights each plan keeps, never 0.
     evaluate : (weights, Plans, x) → (lanes, outputs, events)
         `x` is (batches, `EVALUATION_BATCH`, features).
     """
@@ -114,12 +118,13 @@ class Program:
         self._kernels = [inputs * units for inputs, units in self._shapes]
         self._sizes = self._kernels + [units for _, units in self._shapes]
         self.train = tf.function(self._train, jit_compile=True, autograph=False)
+        self.share = tf.function(self._share, jit_compile=True, autograph=False)
         self.evaluate = tf.function(self._evaluate, jit_compile=True, autograph=False)
 
     @property
     def traces(self) -> int:
-        """How often TensorFlow has traced the two functions."""
-        return self.train.experimental_get_tracing_count() + self.evaluate.experimental_get_tracing_count()
+        """How often TensorFlow has traced the functions."""
+        return sum(one.experimental_get_tracing_count() for one in (self.train, self.share, self.evaluate))
 
     def _unpack(self, weights: Any) -> tuple[list[Any], list[Any]]:
         """Return kernels (lanes, inputs, units) and biases (lanes, units, 1)."""
@@ -177,6 +182,27 @@ class Program:
             lambda number, *_: number < count, step, (tf.constant(0), state, zero), parallel_iterations=1
         )
         return state._replace(weights=state.weights * state.masks), total / tf.cast(count, tf.float32)
+
+    def _share(self, state: State, plans: Plans, events: Events, schedule: Schedule, count: Any) -> tuple[State, Any]:
+        tf = stack().tf
+        prunable, number_of_plans = sum(self._kernels), plans.weight.shape[1]
+        limits = tf.reduce_max(tf.repeat(plans.weight[..., 4], self._sizes, axis=2), axis=(0, 1))[None]
+
+        def step(number: Any, state: State, total: Any) -> tuple[Any, State, Any]:
+            here = Plans(*(part[number] for part in plans))
+            weights = tf.repeat(state.weights, number_of_plans, axis=0)
+            kernels = weights[:, :prunable]
+            masks = renew(kernels, tf.ones_like(kernels), schedule.keep[number], self._kernels)
+            weights = tf.concat([kernels * masks, weights[:, prunable:]], axis=1)
+            order = tf.repeat(schedule.order[number], number_of_plans, axis=0)
+            loss, gradient = self.gradient(signed(weights, self.grids(here)), here, events, order)
+            moved = adam(state, tf.reduce_mean(gradient, axis=0, keepdims=True), schedule.rate[number], limits)
+            return number + 1, moved, total + tf.reduce_mean(loss)
+
+        _, state, total = tf.while_loop(
+            lambda number, *_: number < count, step, (tf.constant(0), state, tf.constant(0.0)), parallel_iterations=1
+        )
+        return state, total / tf.cast(count, tf.float32)
 
     def _evaluate(self, weights: Any, plans: Plans, x: Any) -> Any:
         tf = stack().tf

@@ -6,6 +6,7 @@ scales are powers of two, so that neither the order of the products nor a fused 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ MAX_UNSIGNED_BITS = 24
 """Above it QKeras's own float32 arithmetic for `quantized_relu` leaves the grid."""
 
 
+@lru_cache(maxsize=4096)
 def grid(precision: Precision) -> np.ndarray:
     """Return (scale, low, high, step, limit) of a fixed-point precision as float32, low and high in steps.
 
