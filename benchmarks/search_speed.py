@@ -6,7 +6,8 @@ Every trial is a whole one: random precisions and sparsities of a 16-64-32-32-5,
 validation split. QKeras + TF-MOT runs by `model.fit` at its default settings, by `fit` with an epoch in one graph call
 (steps_per_execution), and by qap's keras engine, which traces the step once; the best of the three is its fastest setting.
 The population engine is measured in populations of 16 and 32, with what its first population pays for compilation beside
-it, and with short trainings from inherited weights. CPU time is that of the process, all threads.
+it, and with short trainings from inherited weights. CPU time is that of the process, all threads; TensorFlow has one
+thread for each operation, as qap sets it (with two, `fit` takes more CPU time, not less).
 
 --memory    instead: memory of 64 candidates, and cost against events and weights
 --json      the last line is one object: trial_ratio, trial_ratio_fastest, inherited_ratio, and more
@@ -188,9 +189,11 @@ def show(times: dict[str, list[Time]], result: dict[str, Any]) -> None:
     )
 
 
-def slope(amounts: Sequence[float], seconds: Sequence[float]) -> float:
-    """Return the exponent of seconds ~ amount^exponent."""
-    return float(np.polyfit(np.log(amounts), np.log(seconds), 1)[0])
+def line(amounts: Sequence[float], seconds: Sequence[float]) -> dict[str, float]:
+    """Fit seconds = fixed + each · amount; `worst` is the largest relative residual."""
+    each, fixed = np.polyfit(amounts, seconds, 1, w=1 / np.asarray(seconds))
+    residuals = (fixed + each * np.asarray(amounts)) / np.asarray(seconds) - 1
+    return {"fixed": float(fixed), "each": float(each), "worst": float(np.abs(residuals).max())}
 
 
 def best(engine: PopulationEngine, jobs: Sequence[Job], data: Dataset, repeats: int = 3) -> float:
@@ -217,10 +220,10 @@ def memory() -> dict[str, Any]:
         "peak_MB_64": round(peak),
         "events": events,
         "cpu_by_events": [round(value, 4) for value in by_events],
-        "exponent_events": round(slope(events, by_events), 2),
+        "line_events": line(events, by_events),
         "weights": weights,
         "cpu_by_weights": [round(value, 4) for value in by_weights],
-        "exponent_weights": round(slope(weights, by_weights), 2),
+        "line_weights": line(weights, by_weights),
     }
 
 
@@ -230,7 +233,11 @@ def show_memory(result: dict[str, Any]) -> None:
     for name, unit in (("events", "training events"), ("weights", "weights")):
         for amount, seconds in zip(result[name], result[f"cpu_by_{name}"], strict=True):
             print(f"{amount:>10,} {unit:18}{seconds:>8.3f} CPU s for one candidate")
-        print(f"{'':10} CPU time ~ {unit}^{result[f'exponent_{name}']:.2f}")
+        fit = result[f"line_{name}"]
+        print(
+            f"{'':10} = {fit['fixed']:.3f} s + {1e6 * fit['each']:.2f} µs for each of the {unit}; "
+            f"off by at most {100 * fit['worst']:.0f} %"
+        )
 
 
 def main() -> None:
