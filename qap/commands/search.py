@@ -77,18 +77,35 @@ def _run(config: Study, output: Path, options: argparse.Namespace, command: str)
     return 1 if unproven else 0
 
 
+SHORT = {"ebops": "EBOPs", "bops": "BOPs", "weight_memory_bits": "weight bits", "signal_efficiency": "signal eff."}
+
+
+def _amount(value: float | None) -> str:
+    """Write an objective's value: counts without decimals."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.4f}"
+
+
 def summary(report: Report, output: Path) -> str:
-    """Return the front as a text table, with where to look next."""
-    lines = [f"{'candidate':14}{report.metric:>10}{'68 % interval':>18}{'EBOPs':>10}{'zeros':>8}{'bit-exact':>22}"]
+    """Return the front as a text table, the study's objectives beside the score, with where to look next."""
+    names = [name for name in report.search.objectives if name != report.metric]
+    titles = "".join(f"{SHORT.get(name, name):>16}" for name in names)
+    lines = [f"{'candidate':14}{report.metric:>10}{'68 % interval':>18}{titles}{'zeros':>8}{'bit-exact':>22}"]
     for entry in report.front:
         score = entry.score
         exact = "not built" if entry.parity is None else f"{entry.parity.exact:,}/{entry.parity.events:,}"
+        values = "".join(f"{_amount(entry.objective(name)):>16}" for name in names)
         lines.append(
-            f"{entry.id:14}{score.value:>10.4f}{f'{score.low:.4f}-{score.high:.4f}':>18}{entry.ebops:>10,.0f}"
+            f"{entry.id:14}{score.value:>10.4f}{f'{score.low:.4f}-{score.high:.4f}':>18}{values}"
             f"{100 * entry.cost['sparsity']:>6.0f} %{exact:>22}"
         )
     score = report.reference.score
     lines.append(f"{'float ' + report.reference.architecture}: {score.value:.4f} ({score.low:.4f}-{score.high:.4f})")
+    if report.left:
+        lines.append(
+            f"{len(report.left)} more were on the search's front, but not on the {report.data.n_held_back:,} events held back"
+        )
     lines.append(
         f"{report.metric} on {report.data.n_test:,} test events of {report.data.name}; {report.search.trials} candidates "
         f"tried; report: {output / 'report.html'}; firmware: {output / 'candidates'}/<candidate>/firmware"

@@ -1,9 +1,7 @@
-"""report.json: everything that a report shows, and the rows of front.csv. The schema is explained in docs/report.md."""
+"""report.json: everything that a report shows. The schema is explained in docs/report.md."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,9 +12,7 @@ import numpy as np
 from pydantic import (
     AliasChoices,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     ValidationError,
@@ -27,15 +23,13 @@ from pydantic import (
 import qap
 from qap.backend import versions
 from qap.candidate import Cost, Parity
-from qap.config.schema import CSYNTH_FIGURES
 from qap.errors import InputError
 from qap.files import write_text
 from qap.metrics.bootstrap import Interval
-from qap.models.architecture import Architecture
 from qap.plan import Plan, Precision
+from qap.report.sections import BootstrapSection, DataSection, ModelSection, SearchSection, Section
 
 FORMAT_VERSION = 1
-COST_COLUMNS = ("ebops", "bops", "nonzero_weights", "sparsity_mask", "sparsity", "weight_memory_bits")
 
 
 def _precision(value: Any) -> Precision:
@@ -51,12 +45,6 @@ PrecisionText = Annotated[Precision, BeforeValidator(_precision), PlainSerialize
 
 CandidateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 """12 hexadecimal digits as a rule; it names files and places in the page."""
-
-
-class Section(BaseModel):
-    """A part of the report: frozen, unknown keys refused, no NaN or infinity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Curve(Section):
@@ -123,20 +111,28 @@ def layer_entries(plan: Plan, cost: Cost) -> tuple[LayerEntry, ...]:
 
 
 class Quality(Section):
-    """How good a model is; without `_validation` on the test split. Fractions from 0 to 1, errors in target units."""
+    """How good a model is; what has no suffix is on the test split. Fractions from 0 to 1, errors in target units."""
 
+    accuracy_selection: float | None = None
+    """On the events that the search chose with, where others were held back."""
     accuracy_validation: float | None = None
+    """On the events held back from the search; where none were, on those that it chose with."""
     accuracy: Interval | None = None
     auc: float | None = None
     """Macro one-vs-rest mean."""
+    signal_efficiency: float | None = None
+    """At the background efficiency of the study (section `search`)."""
     auc_per_class: tuple[float, ...] = ()
     roc: tuple[Curve, ...] = ()
     """One curve per class."""
     confusion: tuple[tuple[float, ...], ...] = ()
     """Events by true class (rows) and predicted class (columns)."""
+    rmse_selection: float | None = None
     rmse_validation: float | None = None
     rmse: Interval | None = None
     targets: tuple[TargetErrors, ...] = ()
+    validation: Mapping[str, float] = {}
+    """Further metrics that are objectives, on the events of ``accuracy_validation`` or ``rmse_validation``."""
 
     @property
     def score(self) -> Interval:
@@ -153,6 +149,11 @@ class Quality(Section):
         if found is None:
             raise InputError("report: a model has neither accuracy_validation nor rmse_validation")
         return found
+
+    @property
+    def score_selection(self) -> float | None:
+        """The same on the events that the search chose with; None where no others were held back."""
+        return self.accuracy_selection if self.accuracy_selection is not None else self.rmse_selection
 
 
 class Reference(Quality):
@@ -187,6 +188,27 @@ class FrontEntry(Quality):
         """EBOPs of the whole network."""
         return self.cost["ebops"]
 
+    def objective(self, name: str) -> float | None:
+        """Return the value of an objective: a score on the test split, else a figure of cost; None where it is not known."""
+        if name in ("accuracy", "rmse"):
+            return self.score.value
+        if name == "auc_worst":
+            return min(self.auc_per_class, default=None)
+        if name == "resolution":
+            return float(np.mean([target.resolution for target in self.targets])) if self.targets else None
+        if name in ("auc", "signal_efficiency"):
+            return self.auc if name == "auc" else self.signal_efficiency
+        return self.cost[name] if name in self.cost.figures else None
+
+
+class Comparison(Section):
+    """Two neighbours of the front on the same test events: is the dearer one really better?"""
+
+    cheaper: CandidateId
+    dearer: CandidateId
+    difference: Interval
+    """Score of the dearer one minus that of the cheaper one, with the interval of the paired bootstrap."""
+
 
 class Tried(Section):
     """A candidate that the search tried, whether or not it is on the front."""
@@ -205,71 +227,16 @@ class Tried(Section):
         return found
 
 
-class DataSection(Section):
-    """The events."""
+class Left(Tried):
+    """A candidate of the search's front that is none on the events held back."""
 
-    name: str
-    task: Literal["classification", "regression"]
-    features: tuple[str, ...]
-    classes: tuple[str, ...] = ()
-    targets: tuple[str, ...] = ()
-    """Names of the regression targets."""
-    n_train: int
-    n_validation: int
-    n_test: int
-    input_precision: str
-    """Type of the firmware's inputs, for example ``ap_fixed<10,3>``."""
+    accuracy_selection: float | None = None
+    rmse_selection: float | None = None
 
-
-class ModelLayer(Section):
-    """A layer of the float topology."""
-
-    name: str
-    inputs: int
-    units: int
-    activation: str
-    batchnorm: bool = False
-
-
-class ModelSection(Section):
-    """The float topology that the study starts from."""
-
-    architecture: str
-    layers: tuple[ModelLayer, ...]
-
-    @classmethod
-    def of(cls, architecture: Architecture) -> Self:
-        """Describe an architecture."""
-        layers = tuple(
-            ModelLayer(
-                name=layer.name,
-                inputs=architecture.shapes[layer.name][0],
-                units=layer.units,
-                activation=layer.activation,
-                batchnorm=layer.batchnorm,
-            )
-            for layer in architecture.layers
-        )
-        return cls(architecture=str(architecture), layers=layers)
-
-
-class SearchSection(Section):
-    """What the search did."""
-
-    strategy: str
-    engine: str
-    trials: int
-    """Candidates trained."""
-    wall_seconds: float
-    cpu_seconds: float
-    objectives: tuple[str, ...]
-
-
-class BootstrapSection(Section):
-    """What the error bars are: a central interval over replicas of the test events."""
-
-    replicas: int
-    coverage: float = 0.68
+    @property
+    def score_selection(self) -> float | None:
+        """Accuracy or RMSE on the events that the search chose with."""
+        return self.accuracy_selection if self.accuracy_selection is not None else self.rmse_selection
 
 
 class Report(Section):
@@ -293,6 +260,10 @@ class Report(Section):
     tried: tuple[Tried, ...]
     front: tuple[FrontEntry, ...] = Field(min_length=1)
     """Sorted by EBOPs."""
+    neighbours: tuple[Comparison, ...] = ()
+    """Each candidate of the front against the next cheaper one by EBOPs."""
+    left: tuple[Left, ...] = ()
+    """Candidates of the search's front that others equal or beat on the events held back."""
     refused: Mapping[str, str] = {}
     """Candidates that would be on the front but of which no exact firmware can be made: id → reason."""
 
@@ -323,6 +294,10 @@ class Report(Section):
     def metric(self) -> str:
         """``'accuracy'`` or ``'rmse'``."""
         return "accuracy" if self.data.task == "classification" else "rmse"
+
+    def better(self, found: Comparison) -> bool:
+        """Tell whether the interval of a difference lies wholly on the side of the dearer candidate."""
+        return found.difference.low > 0 if self.metric == "accuracy" else found.difference.high < 0
 
     @property
     def proven(self) -> int:
@@ -362,44 +337,3 @@ class Report(Section):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "report"
             raise InputError(f"{path}: {where}: {first['msg']}") from None
-
-
-def front_columns(report: Report) -> list[str]:
-    """Return the columns of front.csv: the score is the accuracy, for regression the rmse."""
-    metric = report.metric
-    scores = ["id", f"{metric}_validation", metric, f"{metric}_low", f"{metric}_high"]
-    estimated = [name for name in CSYNTH_FIGURES if any(name in entry.cost.figures for entry in report.front)]
-    return [*scores, *(["auc"] if metric == "accuracy" else []), *COST_COLUMNS, *estimated, "parity"]
-
-
-def front_table(report: Report) -> list[dict[str, Any]]:
-    """Return the rows of front.csv, one per candidate of the front, by rising EBOPs.
-
-    Scores without ``_validation`` are those of the firmware's outputs on the test split, with the bounds of their
-    bootstrap interval; `parity` is the fraction of test events that are bit-exact, None where no firmware was built.
-    """
-    rows = []
-    columns = front_columns(report)
-    for entry in report.front:
-        score, figures = entry.score, entry.cost.figures
-        values = [entry.id, entry.score_validation, score.value, score.low, score.high]
-        values += [entry.auc] if report.metric == "accuracy" else []
-        values += [_whole(entry.cost[name]) for name in COST_COLUMNS]
-        values += [_whole(figures[name].value) if name in figures else None for name in CSYNTH_FIGURES if name in columns]
-        values.append(None if entry.parity is None else entry.parity.fraction)
-        rows.append(dict(zip(columns, values, strict=True)))
-    return rows
-
-
-def _whole(value: float) -> float | int:
-    """Write counts without a decimal point."""
-    return int(value) if float(value).is_integer() else value
-
-
-def write_front_csv(report: Report, path: Path) -> None:
-    """Write front.csv: a header and the rows of `front_table`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, front_columns(report), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(front_table(report))
-    write_text(path, text.getvalue())

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qap.candidate import Figure
 from qap.files import write_text
-from qap.report.data import FrontEntry, LayerEntry, Report
+from qap.report.data import Comparison, FrontEntry, LayerEntry, Report
 from qap.report.svg import COLOURS, front_svg, roc_background_svg, roc_svg
 from qap.report.view import NEAR, best, near, window
 
@@ -43,7 +43,15 @@ COSTS = {
     "energy_nonzero_pJ": "… zero weights left out",
 }
 """Labels of the figures of cost, in the order of the page; others follow under their own names."""
-ENGLISH = {"ebops": "EBOPs", "bops": "BOPs", "auc": "AUC", "rmse": "RMSE", "weight_memory_bits": "weight memory"}
+ENGLISH = {
+    "ebops": "EBOPs",
+    "bops": "BOPs",
+    "auc": "AUC",
+    "auc_worst": "worst AUC",
+    "signal_efficiency": "signal efficiency",
+    "rmse": "RMSE",
+    "weight_memory_bits": "weight memory",
+}
 
 
 def layer_named(entry: FrontEntry, name: str) -> LayerEntry | None:
@@ -64,6 +72,24 @@ def cost_rows(entry: FrontEntry) -> list[dict[str, Any]]:
         row["band"] = "" if low is None or high is None or low == high else f"({text(low)}–{text(high)})"
         rows.append({**row, "layers": [text(found[name].value) if name in found else "–" for found in layers]})
     return rows
+
+
+def further(report: Report) -> list[str]:
+    """Return the objectives that the table of the front shows beside the score and the EBOPs."""
+    return [name for name in report.search.objectives if name not in (report.metric, "auc", "ebops")]
+
+
+def amount(entry: FrontEntry, name: str) -> str:
+    """Return the value of an objective as text."""
+    value = entry.objective(name)
+    if value is None:
+        return "–"
+    return f"{100 * value:.2f} %" if name in ("auc_worst", "signal_efficiency") else _number(value)
+
+
+def gains(report: Report) -> dict[str, Comparison]:
+    """Return the comparison of each candidate with the next cheaper one, by its id."""
+    return {comparison.dearer: comparison for comparison in report.neighbours}
 
 
 def confusion_rows(entry: FrontEntry) -> list[list[float]]:
@@ -125,6 +151,9 @@ def render(report: Report) -> str:
             roc_svg=roc_svg,
             layer_named=layer_named,
             cost_rows=cost_rows,
+            further=further(report),
+            amount=amount,
+            gains=gains(report),
             confusion_rows=confusion_rows,
             best=best(report),
             near=near(report),

@@ -10,9 +10,10 @@ from qap.compress.qap import Context
 from qap.config.schema import Study as Config
 from qap.datasets.load import load_dataset
 from qap.report.compose import compose
-from qap.report.data import Report, write_front_csv
+from qap.report.data import Report
 from qap.report.figures import save_figures
 from qap.report.page import write_page
+from qap.report.table import write_front_csv
 from qap.search.judge import Verdict, judge
 from qap.search.run import make_context, run_search
 from qap.search.study import Study

@@ -18,18 +18,15 @@ from qap.models.architecture import Architecture
 from qap.models.builders import quantize_weights
 from qap.plan import LayerPlan, Plan, Precision
 from qap.report.data import (
-    BootstrapSection,
     Curve,
-    DataSection,
     FrontEntry,
-    ModelSection,
     Reference,
     Report,
-    SearchSection,
     TargetErrors,
     Tried,
     layer_entries,
 )
+from qap.report.sections import BootstrapSection, DataSection, ModelSection, SearchSection
 
 CLASSES = ("g", "q", "w", "z", "t")
 TARGETS = ("pT", "mass")

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from qap.candidate import Parity
 from qap.errors import InputError
-from qap.report.data import Curve, Report, front_table, write_front_csv
+from qap.report.data import Curve, Report
+from qap.report.table import front_table, write_front_csv
 
 COLUMNS = [
     "id", "accuracy_validation", "accuracy", "accuracy_low", "accuracy_high", "auc", "ebops", "bops",
@@ -148,3 +149,29 @@ def test_curves_keep_six_digits():
     curve = Curve.of(np.array([0.0, 1 / 3, 1.0]), np.array([0.0, np.float32(1e-4) / 3, 1.0]))
     np.testing.assert_allclose(curve.signal, [0, 1 / 3, 1], rtol=1e-6)
     assert len(repr(curve.background[1])) < 14
+
+
+def test_a_file_without_the_later_keys_is_read(saved, report):
+    """What was added within format version 1 has defaults."""
+
+    def older(values):
+        for key in ("left", "neighbours"):
+            values.pop(key)
+        values["data"].pop("n_held_back")
+        values["search"].pop("untrained")
+        for model in (values["float"], *values["front"]):
+            model.pop("validation")
+
+    assert Report.load(changed(saved, older)) == report
+
+
+def test_the_value_of_an_objective(report, regression_report):
+    entry = report.front[2]
+    assert entry.objective("accuracy") == entry.accuracy.value
+    assert entry.objective("auc_worst") == sorted(entry.auc_per_class)[0] < entry.objective("auc") == entry.auc
+    assert entry.objective("weight_memory_bits") == entry.cost["weight_memory_bits"]
+    assert [entry.objective(name) for name in ("LUT", "resolution", "signal_efficiency")] == [None] * 3
+    entry = regression_report.front[0]
+    assert entry.objective("rmse") == entry.rmse.value
+    assert entry.objective("resolution") == pytest.approx(sum(target.resolution for target in entry.targets) / 2)
+    assert entry.objective("auc_worst") is None

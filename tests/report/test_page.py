@@ -223,9 +223,7 @@ def test_write_page(report, tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 400_000
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(6.42, "6.42 s"), (59.99, "60 s"), (420.5, "7 min 0 s"), (7500, "2 h 5 min")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(6.42, "6.42 s"), (59.99, "60 s"), (420.5, "7 min 0 s"), (7500, "2 h 5 min")])
 def test_duration(seconds, text):
     assert duration(seconds) == text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_the_front_is_that_of_the_held_back_events_among_the_searchs_own(study: 
         assert candidate.metrics["accuracy_selection"] == pytest.approx(seen[candidate.id][0], abs=1e-12)
         assert candidate.metrics["accuracy_validation"] == pytest.approx(again[candidate.id][0], abs=1e-12)
     scores = [(c.cost["ebops"], c.metrics["accuracy_validation"]) for c in kept if c.cost]
-    assert all(a < b and x < y for (a, x), (b, y) in zip(scores, scores[1:], strict=False)), scores
+    assert all(a < b and x < y for (a, x), (b, y) in itertools.pairwise(scores)), scores
     log = (study.directory / LOG).read_text()
     assert verdict.left, "the data are meant to make some lucky"
     for candidate in verdict.left:
