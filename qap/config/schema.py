@@ -184,7 +184,7 @@ class Search(Section):
     """Candidates that are trained together, and the population of hybrid and nsga2."""
     anchors: bool = True
     """Begin hybrid, nsga2 and tpe with uniform plans from the coarsest to the finest."""
-    holdback: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    holdback: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Fraction of the validation split that the search never sees: its winners are scored on it again (0: none)."""
     hybrid: Hybrid = Hybrid()
     space: Space = Space()
