@@ -31,7 +31,7 @@ from qap.training.population.network import Topology
 from qap.training.population.program import Events, Program
 from qap.training.population.quantizers import MAX_UNSIGNED_BITS
 from qap.training.population.supernet import train_shared
-from qap.training.population.tensors import evaluation_tensor, event_tensors, plan_tensors, weight_tensor
+from qap.training.population.tensors import check_weights, evaluation_tensor, event_tensors, plan_tensors, weight_tensor
 
 GPU_LANES = 32
 
@@ -165,6 +165,7 @@ class PopulationEngine:
             if (reason := unsupported(job)) is not None:
                 raise InputError(f"evaluate: the population engine does not cover {reason}")
             groups.setdefault(Topology.of(architecture, plan), []).append(number)
+            check_weights(architecture, weights[number])
         x = self._split(split)
         for topology, members in groups.items():
             program = self._program(topology, split.y.ndim == 1)
@@ -182,6 +183,8 @@ class PopulationEngine:
 
         With `evaluate` and `masks.pruned` a plan is then judged in milliseconds.
         """
+        if not plans or not plans[0]:
+            raise InputError("supernet: expected a row of plans for each step, received none")
         topology = Topology.of(job.architecture, plans[0][0])
         program = self._program(topology, data.task == "classification")
         return train_shared(program, job, plans, self._events_for(data, job.teacher))
@@ -190,6 +193,8 @@ class PopulationEngine:
         steps_per_epoch(len(data.train), job.batch)
         if job.plan is not None:
             job.architecture.check(job.plan)
+        if job.weights is not None:
+            check_weights(job.architecture, job.weights)
         if job.teacher is not None:
             job.teacher.check(len(data.train), data.outputs)
 

@@ -20,8 +20,8 @@ def _check(job: Job, weights: Weights | None, plans: Sequence[Sequence[Plan]], t
     """Refuse rows of plans that one program cannot share."""
     if weights is None:
         raise InputError("supernet: expected start weights, received none")
-    if len({len(row) for row in plans}) != 1 or not plans[0]:
-        raise InputError("supernet: expected the same number of plans for every step, at least one")
+    if len({len(row) for row in plans}) != 1:
+        raise InputError("supernet: expected the same number of plans for every step")
     for plan in {plan for row in plans for plan in row}:
         job.architecture.check(plan)
         if Topology.of(job.architecture, plan) != topology:

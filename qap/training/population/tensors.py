@@ -9,6 +9,7 @@ import numpy as np
 
 from qap.backend import stack
 from qap.datasets.dataset import Dataset, Split
+from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
 from qap.plan import Plan, Precision
@@ -35,6 +36,20 @@ def plan_tensors(plans: Sequence[Plan], teachers: Sequence[Soft | None]) -> Plan
 def _names(architecture: Architecture) -> list[str]:
     """Return the order in which weights are packed."""
     return [f"{name}/{part}" for part in ("kernel", "bias") for name in architecture.shapes]
+
+
+def check_weights(architecture: Architecture, weights: Weights) -> None:
+    """Refuse weights of other names or shapes than the architecture has.
+
+    Raises
+    ------
+    InputError
+    """
+    for name, (inputs, units) in architecture.shapes.items():
+        for key, expected in ((f"{name}/kernel", (inputs, units)), (f"{name}/bias", (units,))):
+            received = np.shape(weights[key]) if key in weights else "nothing"
+            if received != expected:
+                raise InputError(f"weights: {key}: expected shape {expected}, received {received}")
 
 
 def weight_tensor(architecture: Architecture, weights: Sequence[Weights]) -> Any:

@@ -203,6 +203,11 @@ def test_bad_input_is_refused(engine: PopulationEngine, data: Dataset) -> None:
         list(engine.train([replace(job, batch=5000)], data))
     with pytest.raises(InputError, match=r"teacher: expected outputs of shape"):
         list(engine.train([replace(job, teacher=Soft(np.zeros((1, 3), np.float32)))], data))
+    other = random_weights(Architecture.mlp(6, [12, 9], 3), np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"weights: fc2/kernel: expected shape \(12, 8\), received \(12, 9\)"):
+        list(engine.train([replace(job, weights=other)], data))
+    with pytest.raises(InputError, match=r"weights: fc1/kernel: expected shape \(6, 12\), received nothing"):
+        engine.evaluate(MLP, [job.plan], [{}], data.validation)  # type: ignore[list-item]
     with pytest.raises(InputError, match="lanes: expected 1 or more, received 0"):
         PopulationEngine(0)
     with pytest.raises(InputError, match=r"100000000 candidates at once need about .* MB are free: use \d+ or fewer"):

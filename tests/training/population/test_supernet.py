@@ -72,6 +72,8 @@ def test_rows_that_do_not_fit_are_refused(engine: PopulationEngine, data: Datase
     plan = uniform_plan(NAMES, 5)
     with pytest.raises(InputError, match="same number of plans for every step"):
         engine.train_shared(job, [[plan], [plan, plan]], data)
+    with pytest.raises(InputError, match="a row of plans for each step, received none"):
+        engine.train_shared(job, [], data)
     with pytest.raises(InputError, match="expected start weights"):
         engine.train_shared(replace(job, weights=None), [[plan]], data)
     output = replace(plan["output"], activation=Precision(8, 2))
