@@ -6,7 +6,7 @@ Every trial is a whole one: random precisions and sparsities of a 16-64-32-32-5,
 validation split. QKeras + TF-MOT runs by `model.fit` at its default settings, by `fit` with an epoch in one graph call
 (steps_per_execution), and by qap's keras engine, which traces the step once; the best of the three is its fastest setting.
 The population engine is measured in populations of 16 and 32, with what its first population pays for compilation beside
-it, and with short trainings from inherited weights. CPU time is that of the process, all threads; TensorFlow has one
+it, and with short trainings from inherited weights. AutoQKeras follows in a process of its own (not with --quick). CPU time is that of the process, all threads; TensorFlow has one
 thread for each operation, as qap sets it (with two, `fit` takes more CPU time, not less).
 
 --memory    instead: memory of 64 candidates, and cost against events and weights
@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,6 +190,13 @@ def show(times: dict[str, list[Time]], result: dict[str, Any]) -> None:
     )
 
 
+def autoqkeras(epochs: int) -> dict[str, float]:
+    """Return CPU and wall time of an AutoQKeras trial, in a process of its own: it needs packages mended."""
+    command = [sys.executable, str(Path(__file__).with_name("autoqkeras.py")), "--epochs", str(epochs)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
 def line(amounts: Sequence[float], seconds: Sequence[float]) -> dict[str, float]:
     """Fit seconds = fixed + each · amount; `worst` is the largest relative residual."""
     each, fixed = np.polyfit(amounts, seconds, 1, w=1 / np.asarray(seconds))
@@ -263,6 +271,13 @@ def main() -> None:
         times = measure(qap.load_dataset(), repeats, options.epochs)
         result = summary(times, options.epochs, repeats)
         show(times, result)
+        if not options.quick:
+            found = autoqkeras(options.epochs)
+            result["autoqkeras_ratio"] = round(found["cpu_seconds"] / result["cpu_seconds"]["population of 16"], 2)
+            print(
+                f"AutoQKeras, random, without pruning: {found['cpu_seconds']:.2f} CPU s, {found['wall_seconds']:.2f} s of wall time a "
+                f"trial, {result['autoqkeras_ratio']:.1f} × the population's"
+            )
     if options.json:
         print(json.dumps(result))
 
