@@ -6,8 +6,9 @@ Every trial is a whole one: random precisions and sparsities of a 16-64-32-32-5,
 validation split. QKeras + TF-MOT runs by `model.fit` at its default settings, by `fit` with an epoch in one graph call
 (steps_per_execution), and by qap's keras engine, which traces the step once; the best of the three is its fastest setting.
 The population engine is measured in populations of 16 and 32, with what its first population pays for compilation beside
-it, and with short trainings from inherited weights. AutoQKeras follows in a process of its own (not with --quick). CPU time is that of the process, all threads; TensorFlow has one
-thread for each operation, as qap sets it (with two, `fit` takes more CPU time, not less).
+it, and with short trainings from inherited weights. AutoQKeras follows in a process of its own (not with --quick). CPU time
+is that of the process, all threads; TensorFlow has one thread for each operation, as qap sets it (with two, `fit` takes more
+CPU time, not less).
 
 --memory    instead: memory of 64 candidates, and cost against events and weights
 --json      the last line is one object: trial_ratio, trial_ratio_fastest, inherited_ratio, and more
@@ -275,8 +276,8 @@ def main() -> None:
             found = autoqkeras(options.epochs)
             result["autoqkeras_ratio"] = round(found["cpu_seconds"] / result["cpu_seconds"]["population of 16"], 2)
             print(
-                f"AutoQKeras, random, without pruning: {found['cpu_seconds']:.2f} CPU s, {found['wall_seconds']:.2f} s of wall time a "
-                f"trial, {result['autoqkeras_ratio']:.1f} × the population's"
+                f"AutoQKeras, random, without pruning: {found['cpu_seconds']:.2f} CPU s and {found['wall_seconds']:.2f} s of "
+                f"wall time a trial, {result['autoqkeras_ratio']:.1f} × the CPU time of the population's"
             )
     if options.json:
         print(json.dumps(result))
