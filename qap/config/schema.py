@@ -155,6 +155,10 @@ class Hybrid(Section):
     """Generations until the front is trained on."""
     rungs: Annotated[int, Field(ge=0)] = 2
     """How often a candidate is trained on, each time twice as long; 0 turns it off."""
+    supernet_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs of training weights that all plans share, on which plans are judged without training; 0 turns it off."""
+    supernet_plans: Annotated[int, Field(ge=2)] = 512
+    """Plans judged on them."""
 
 
 class Signal(Section):

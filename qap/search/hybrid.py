@@ -9,27 +9,31 @@ from qap.search.heritage import Heritage
 from qap.search.objectives import front, limits
 from qap.search.searcher import Searcher
 from qap.search.space import Point
-from qap.search.strategies import Strategy
+from qap.search.strategies import OptunaStrategy
 from qap.search.study import RUNG
+from qap.search.supernet import Promising, prepare
 
 REPEATS = 500  # a sampler that proposes only known plans so often in a row has nothing new to say
 
 
-def evolve(searcher: Searcher, strategy: Strategy) -> None:
+def evolve(searcher: Searcher, strategy: OptunaStrategy) -> None:
     """Search until the budget is used up.
 
     The anchors are trained from the float parent with the whole budget of a candidate; every later plan starts from the
     weights of the nearest trained one and is fine-tuned for a part of it; every few generations the members of the front
-    are trained on, each time twice as long.
+    are trained on, each time twice as long. With a supernet (see `qap.search.supernet`) the plans that look best on its
+    weights come right after the anchors and start from those weights.
 
     Parameters
     ----------
     searcher : Searcher
-    strategy : Strategy
+    strategy : OptunaStrategy
         Proposes the plans, the anchors first.
     """
     settings, size = searcher.config.search.hybrid, searcher.config.search.population
-    heritage = Heritage(searcher.space.knobs)
+    promising, heritage = prepare(searcher), Heritage(searcher.space.knobs)
+    if promising is not None:
+        strategy.suggest(promising.points)
     anchors = len(searcher.space.anchors()) if searcher.config.search.anchors else 0
     generation = repeats = 0
     while not searcher.exhausted and repeats < REPEATS:
@@ -38,7 +42,7 @@ def evolve(searcher: Searcher, strategy: Strategy) -> None:
             return
         before = len(searcher.seen)
         whole = bool(anchors) or not settings.inherit
-        starts = [_start(searcher, heritage, point, inherit=not whole) for point in points]
+        starts = [_start(searcher, None if whole else heritage, promising, point) for point in points]
         records = searcher.evaluate(starts, epochs=None if whole else settings.fine_tune)
         strategy.tell([searcher.told(record) for record in records])
         for point, record in zip(points, records, strict=False):
@@ -50,10 +54,14 @@ def evolve(searcher: Searcher, strategy: Strategy) -> None:
             _promote(searcher, size)
 
 
-def _start(searcher: Searcher, heritage: Heritage, point: Point, *, inherit: bool) -> Candidate:
-    """Return a point's candidate with the weights it starts from."""
+def _start(searcher: Searcher, heritage: Heritage | None, promising: Promising | None, point: Point) -> Candidate:
+    """Return a point's candidate with the weights it starts from, without a heritage the float parent's."""
     candidate = searcher.from_point(point)
-    nearest = heritage.nearest(point, candidate.architecture.id) if inherit else None
+    if heritage is None:
+        return candidate
+    if promising is not None and (weights := promising.start(point, candidate.plan)) is not None:
+        return candidate.with_(weights=weights)
+    nearest = heritage.nearest(point, candidate.architecture.id)
     return candidate if nearest is None else candidate.with_(weights=searcher.study.weights(searcher.best[nearest.id]))
 
 

@@ -22,7 +22,7 @@ from qap.search.hybrid import REPEATS, evolve
 from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
 from qap.search.searcher import Progress, Searcher, Watch, better
 from qap.search.space import PlanSpace, Point
-from qap.search.strategies import Strategy, make_strategy
+from qap.search.strategies import OptunaStrategy, Strategy, make_strategy
 from qap.search.study import Study
 from qap.training.job import Engine
 from qap.training.keras_engine import KerasEngine
@@ -143,7 +143,7 @@ def run_search(
     searcher = Searcher(study, context, space, watch, known, cost_model(study))
     study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
     _first(searcher, plans)
-    if config.search.strategy == "hybrid" and sampler is None:
+    if config.search.strategy == "hybrid" and sampler is None and isinstance(strategy, OptunaStrategy):
         evolve(searcher, strategy)
     else:
         _loop(searcher, strategy, config.search.population if context.engine.name == "population" else 1)

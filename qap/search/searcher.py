@@ -184,12 +184,12 @@ class Searcher:
             record = Record(candidate, seconds, cpu, result.reason, rung)
             self.study.log(f"candidate {candidate.id} dropped: {result.reason}")
         else:
-            record = Record(self._counted(result, rung), seconds, cpu, None, rung)
+            record = Record(self.counted(result, rung), seconds, cpu, None, rung)
         self.study.add(record)
         return record
 
-    def _counted(self, candidate: Candidate, rung: int) -> Candidate:
-        """Add the cost, and how far the accuracy lies below the float parent's."""
+    def counted(self, candidate: Candidate, rung: int = 0) -> Candidate:
+        """Return a candidate that has weights and metrics with its cost, and how far its accuracy lies below the parent's."""
         config, metrics = self.config, {**candidate.metrics, **({RUNG: rung} if rung else {})}
         if "accuracy_validation" in metrics:
             metrics[DROP] = self.floats[candidate.architecture.id]["accuracy_validation"] - metrics["accuracy_validation"]

@@ -87,8 +87,12 @@ class OptunaStrategy:
         self._distributions = {name: _distribution(values) for name, values in knobs.items()}
         directions = [OBJECTIVES[name].direction for name in objectives]
         self._study = optuna.create_study(directions=directions, sampler=sampler)
-        for point in first:
-            self._study.enqueue_trial({name: point[name] for name in knobs if name in point})
+        self.suggest(first)
+
+    def suggest(self, points: Iterable[Point]) -> None:
+        """Propose points before the sampler's own, after those suggested earlier; knobs that a point leaves out are sampled."""
+        for point in points:
+            self._study.enqueue_trial({name: point[name] for name in self._distributions if name in point})
 
     def ask(self, count: int) -> list[Point]:
         """Let the sampler choose."""

@@ -177,6 +177,10 @@ class Study:
             raise InputError(f"{path}: expected study format {FORMAT}, received {info['format']!r}")
         return info
 
+    def note(self, **values: int) -> None:
+        """Add figures to study.json."""
+        write_text(self.directory / INFO, json.dumps({**self.info, **values}, indent=1) + "\n")
+
     def log(self, message: str) -> None:
         """Append a line with the time to log.txt."""
         append_line(self.directory / LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}")
@@ -238,7 +242,7 @@ class Study:
         InputError
             The file is missing or damaged.
         """
-        return _read_arrays(self.candidate_directory(candidate) / _weights_file(int(candidate.metrics.get(RUNG, 0))))
+        return read_arrays(self.candidate_directory(candidate) / _weights_file(int(candidate.metrics.get(RUNG, 0))))
 
     def save_parent(self, parent: Parent, model: Any) -> None:
         """Store a float parent: the Keras model, its folded weights, its metrics last."""
@@ -253,7 +257,7 @@ class Study:
         folder = self.directory / "parents" / architecture.id
         if not (folder / "metrics.json").exists():
             return None
-        return Parent(architecture, _read_arrays(folder / "weights.npz"), json.loads((folder / "metrics.json").read_text()))
+        return Parent(architecture, read_arrays(folder / "weights.npz"), json.loads((folder / "metrics.json").read_text()))
 
     def parent_model(self, architecture: Architecture) -> Any:
         """Load the float parent's Keras model."""
@@ -266,7 +270,14 @@ def _weights_file(rung: int) -> str:
     return f"weights_{rung}.npz" if rung else "weights.npz"
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an .npz file of a study.
+
+    Raises
+    ------
+    InputError
+        It is missing or damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
