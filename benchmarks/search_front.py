@@ -45,6 +45,7 @@ METHODS: dict[str, list[str]] = {
     "hybrid without inheritance": ["search.strategy=hybrid", "search.population=32", "search.hybrid.inherit=false"],
     "hybrid without growing budgets": ["search.strategy=hybrid", "search.population=32", "search.hybrid.rungs=0"],
     "hybrid without anchors": ["search.strategy=hybrid", "search.population=32", "search.anchors=false"],
+    "hybrid with supernet": ["search.strategy=hybrid", "search.population=32", "search.hybrid.supernet_epochs=5"],
     "hybrid": ["search.strategy=hybrid", "search.population=32"],
 }
 LOWEST, CHEAPEST, DEAREST = 0.2, 2.0, 5.5

@@ -186,7 +186,8 @@ class Program:
     def _share(self, state: State, plans: Plans, events: Events, schedule: Schedule, count: Any) -> tuple[State, Any]:
         tf = stack().tf
         prunable, number_of_plans = sum(self._kernels), plans.weight.shape[1]
-        limits = tf.reduce_max(tf.repeat(plans.weight[..., 4], self._sizes, axis=2), axis=(0, 1))[None]
+        widest = tf.reduce_max(plans.weight[..., 4], axis=(0, 1))  # reduced first: (steps, plans, weights) would be too much
+        limits = tf.repeat(widest[None], self._sizes, axis=1)
 
         def step(number: Any, state: State, total: Any) -> tuple[Any, State, Any]:
             here = Plans(*(part[number] for part in plans))

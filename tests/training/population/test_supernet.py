@@ -9,6 +9,7 @@ import pytest
 
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError
+from qap.models.architecture import Architecture
 from qap.plan import Precision
 from qap.training.job import Trained
 from qap.training.population.engine import PopulationEngine
@@ -53,6 +54,22 @@ def test_shared_weights_serve_plans_that_they_have_not_seen(engine: PopulationEn
     before = engine.evaluate(MLP, unseen, [pruned(job.weights, one) for one in unseen], data.validation)  # type: ignore[arg-type]
     scores = [[float((z.argmax(1) == data.validation.y).mean()) for z in outputs] for outputs in (before, after)]
     assert min(scores[1]) > 0.7 > max(scores[0]), scores
+
+
+def test_a_tagger_of_real_size_shares_weights(engine: PopulationEngine, data: Dataset) -> None:
+    """A hundred steps of four plans on thousands of weights, as a search has them."""
+    wide = Architecture.mlp(len(data.feature_names), [64, 32, 32], data.outputs)
+    generator = np.random.default_rng(4)
+    names = list(wide.shapes)
+    job = replace(random_job(wide, generator, steps=109, rate=1e-2), plan=None, pruning={})
+    plans = [uniform_plan(names, bits, sparsity=sparsity) for bits in (3, 5, 8) for sparsity in (0.0, 0.7)]
+    rows = [[plans[int(i)] for i in generator.integers(0, len(plans), 4)] for _ in range(109)]
+    weights, loss = engine.train_shared(job, rows, data)
+    assert np.isfinite(loss)
+    assert {key: value.shape for key, value in weights.items()} == {
+        key: np.shape(value) for key, value in (job.weights or {}).items()
+    }
+    assert max(float(np.abs(value).max()) for key, value in weights.items() if "kernel" in key) <= 1.0
 
 
 def test_pruned_weights_are_those_of_a_mask_renewed_once() -> None:
