@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ from qap.config.load import load_config
 from qap.config.schema import Study as Config
 from qap.search.run import run_search, search_front, trained
 from qap.search.searcher import Searcher, better
-from qap.search.study import RUNG, STORE, Study
+from qap.search.study import RUNG, Study
 
-from ..conftest import blobs
+from .conftest import stored_lines
 
 SMALL = [
     "search.strategy=hybrid", "model.hidden=[8,6]", "train.batch=200", "train.parent_epochs=4", "train.epochs=2",
@@ -24,22 +23,8 @@ SMALL = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "blobs.npz"
-    table = blobs()
-    np.savez(path, features=table.features, labels=table.labels)
-    return path
-
-
 def _config(file: Path, *overrides: str) -> Config:
     return load_config(None, [*SMALL, f"data.name={file}", *overrides])
-
-
-def _lines(directory: Path) -> list[dict]:
-    """The stored trainings without their times."""
-    lines = [json.loads(line) for line in (directory / STORE).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if not key.endswith("seconds")} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +94,9 @@ def test_a_stopped_search_goes_on_to_the_same_store(whole: Study, file: Path, tm
 
     with pytest.raises(StopError):
         run_search(_config(file), tmp_path / "study", watch=stop)
-    assert len(_lines(tmp_path / "study")) == 23
+    assert len(stored_lines(tmp_path / "study")) == 23
     study = run_search(_config(file), tmp_path / "study", resume=True)
-    assert _lines(study.directory) == _lines(whole.directory)
+    assert stored_lines(study.directory) == stored_lines(whole.directory)
     for one, other in zip(search_front(study), search_front(whole), strict=True):
         assert all(np.array_equal((one.weights or {})[key], value) for key, value in (other.weights or {}).items())
 

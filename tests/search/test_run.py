@@ -28,6 +28,7 @@ from qap.training.job import Failed
 from qap.training.keras_engine import KerasEngine
 
 from ..conftest import blobs, uniform_plan
+from .conftest import stored_lines
 
 SMALL = [
     "model.hidden=[8]", "train.batch=200", "train.parent_epochs=3", "train.epochs=1", "prune.frequency=2",
@@ -36,22 +37,8 @@ SMALL = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "blobs.npz"
-    table = blobs()
-    np.savez(path, features=table.features, labels=table.labels)
-    return path
-
-
 def _config(file: Path, *overrides: str) -> Config:
     return load_config(None, [*SMALL, f"data.name={file}", "search.trials=6", *overrides])
-
-
-def _lines(directory: Path) -> list[dict]:
-    """The stored candidates without their times."""
-    lines = [json.loads(line) for line in (directory / STORE).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if not key.endswith("seconds")} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +86,7 @@ def test_the_firmware_accuracy_is_that_of_integer_arithmetic(whole: Path, file: 
 
 def test_the_same_seed_gives_the_same_front_bit_for_bit(whole: Path, file: Path, tmp_path: Path) -> None:
     run_study(_config(file), tmp_path / "again")
-    assert _lines(tmp_path / "again") == _lines(whole)
+    assert stored_lines(tmp_path / "again") == stored_lines(whole)
     assert (tmp_path / "again" / "front.csv").read_bytes() == (whole / "front.csv").read_bytes()
     for path in sorted(whole.glob("candidates/*/weights.npz")):
         with np.load(path) as one, np.load(tmp_path / "again" / path.relative_to(whole)) as two:
@@ -108,7 +95,7 @@ def test_the_same_seed_gives_the_same_front_bit_for_bit(whole: Path, file: Path,
 
 def test_another_seed_gives_another_search(whole: Path, file: Path, tmp_path: Path) -> None:
     run_search(_config(file, "seed=2", "search.anchors=false", "search.trials=2"), tmp_path / "other")
-    assert _lines(tmp_path / "other") != _lines(whole)[:2]
+    assert stored_lines(tmp_path / "other") != stored_lines(whole)[:2]
 
 
 def test_a_killed_and_resumed_search_ends_with_the_front_of_the_whole_one(whole: Path, file: Path, tmp_path: Path) -> None:
@@ -127,12 +114,12 @@ def test_a_killed_and_resumed_search_ends_with_the_front_of_the_whole_one(whole:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    kept = len(_lines(directory))
+    kept = len(stored_lines(directory))
     assert 2 <= kept < 6, f"the kill came after {kept} candidates"
     done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert _lines(directory) == _lines(whole)
+    assert stored_lines(directory) == stored_lines(whole)
     assert (directory / "front.csv").read_bytes() == (whole / "front.csv").read_bytes()
 
 
@@ -142,7 +129,7 @@ def test_a_cut_line_is_set_aside_and_trained_again(whole: Path, file: Path, tmp_
     text = (directory / STORE).read_text()
     (directory / STORE).write_text(text[:-40])
     run_search(_config(file, "search.trials=3"), directory, resume=True)
-    assert sorted(line["id"] for line in _lines(directory)) == sorted(line["id"] for line in _lines(whole)[:3])
+    assert sorted(line["id"] for line in stored_lines(directory)) == sorted(line["id"] for line in stored_lines(whole)[:3])
     assert (directory / "candidates.damaged.jsonl").is_file()
     assert "set aside" in (directory / LOG).read_text()
 
@@ -210,7 +197,7 @@ def test_a_candidate_whose_loss_diverges_is_dropped_and_the_search_goes_on(
 
     monkeypatch.setattr(KerasEngine, "_train", diverging)
     study = run_search(_config(file, "search.trials=3", "train.engine=keras"), tmp_path / "study")
-    assert len(_lines(tmp_path / "study")) == 3
+    assert len(stored_lines(tmp_path / "study")) == 3
     assert len(list(trained(study))) == 2
     assert "dropped: the training loss became nan" in (tmp_path / "study" / LOG).read_text()
 

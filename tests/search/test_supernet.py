@@ -17,13 +17,13 @@ from qap.metrics.classification import accuracy
 from qap.models.builders import build, set_weights
 from qap.search.run import make_context, run_search
 from qap.search.searcher import Searcher
-from qap.search.study import STORE, Study
+from qap.search.study import Study
 from qap.search.supernet import FOUND, WEIGHTS
 from qap.training.keras_engine import logits
 from qap.training.population.engine import PopulationEngine
 from qap.training.population.masks import pruned
 
-from ..conftest import blobs
+from .conftest import stored_lines
 
 SMALL = [
     "search.strategy=hybrid", "model.hidden=[8,6]", "train.batch=200", "train.parent_epochs=4", "train.epochs=2",
@@ -35,22 +35,8 @@ ANCHORS = 10
 """Uniform plans of 2 to 6 bits, at two sparsities."""
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "blobs.npz"
-    table = blobs()
-    np.savez(path, features=table.features, labels=table.labels)
-    return path
-
-
 def _config(file: Path, *overrides: str) -> Config:
     return load_config(None, [*SMALL, f"data.name={file}", *overrides])
-
-
-def _lines(directory: Path) -> list[dict]:
-    """The stored trainings without their times."""
-    lines = [json.loads(line) for line in (directory / STORE).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if not key.endswith("seconds")} for line in lines]
 
 
 def _points(study: Study) -> list[dict]:
@@ -152,14 +138,14 @@ def test_a_stopped_search_goes_on_with_the_stored_supernet(
 
     with pytest.raises(StopError):
         run_search(_config(file), tmp_path / "study", watch=stop)
-    assert len(_lines(tmp_path / "study")) == 13
+    assert len(stored_lines(tmp_path / "study")) == 13
 
     def refuse(*arguments) -> None:
         raise AssertionError("the supernet was trained again")
 
     monkeypatch.setattr(PopulationEngine, "train_shared", refuse)
     study = run_search(_config(file), tmp_path / "study", resume=True)
-    assert _lines(study.directory) == _lines(whole.directory)
+    assert stored_lines(study.directory) == stored_lines(whole.directory)
     (study.directory / FOUND).write_text("{")
     with pytest.raises(InputError, match="damaged"):
         run_search(_config(file, "search.trials=21"), tmp_path / "study", resume=True)
