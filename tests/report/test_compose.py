@@ -102,7 +102,8 @@ def test_the_flattering_is_that_of_the_searchs_front(studied) -> None:
     assert report.reference.accuracy_selection != report.reference.accuracy_validation
     text = " ".join(render(report).split())
     assert "120 of the 240 validation events were held back" in text
-    assert f"its front looks {round(100 * report.search.flattering, 2)} points of accuracy better on average" in text
+    by, way = round(abs(100 * report.search.flattering), 2), "better" if report.search.flattering > 0 else "worse"
+    assert f"its front scores {by} points of accuracy {way} on average than on those held back" in text
     for one in report.left:
         assert f"<code>{one.id}</code>" in text
 
