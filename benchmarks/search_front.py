@@ -151,8 +151,13 @@ def main() -> int:
                 console.print(f"seed {seed}, {name}: {one['trained']:.0f} trained, hypervolume {one['hypervolume']:.4f}")
     show(found, best)
     if options.json:
-        print(json.dumps({"float_accuracy": best, "methods": found}))
+        plain = {name: [{key: _finite(value) for key, value in one.items()} for one in runs] for name, runs in found.items()}
+        print(json.dumps({"float_accuracy": best, "methods": plain}))
     return 0
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def show(found: dict[str, list[dict[str, float]]], best: float) -> None:

@@ -190,6 +190,8 @@ class Search(Section):
     """Begin hybrid, nsga2 and tpe with uniform plans from the coarsest to the finest."""
     holdback: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Fraction of the validation split that the search never sees: its winners are scored on it again (0: none)."""
+    final_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs of quantization-aware pruning by the keras engine for the front, at the end (0: none)."""
     hybrid: Hybrid = Hybrid()
     space: Space = Space()
 

@@ -28,6 +28,9 @@ from qap.training.job import Engine
 from qap.training.keras_engine import KerasEngine
 from qap.training.population.engine import PopulationEngine
 
+FINAL = 1000
+"""Rung of the last training, above all others."""
+
 
 def _ignore(progress: Progress) -> None:
     """Watch nothing."""
@@ -62,6 +65,15 @@ def _loop(searcher: Searcher, strategy: Strategy, batch: int) -> None:
         records = searcher.evaluate(searcher.from_point(point) for point in points)
         strategy.tell([searcher.told(record) for record in records])
         repeats = 0 if len(searcher.seen) > before else repeats + len(points)
+
+
+def _finish(searcher: Searcher) -> None:
+    """Train the front once more by the keras engine, where that is asked for."""
+    search = searcher.config.search
+    if search.final_epochs:
+        members = front(list(searcher.best.values()), search.objectives, limits(searcher.config))
+        starts = [one.with_(weights=searcher.study.weights(one)) for one in members]
+        searcher.evaluate(starts, epochs=search.final_epochs, rung=FINAL, engine=KerasEngine())
 
 
 def make_context(
@@ -147,6 +159,7 @@ def run_search(
         evolve(searcher, strategy)
     else:
         _loop(searcher, strategy, config.search.population if context.engine.name == "population" else 1)
+    _finish(searcher)
     study.log(f"search done: {len(searcher.seen)} candidates, {searcher.seconds:.0f} s of training")
     return study
 

@@ -20,7 +20,7 @@ from qap.search.objectives import DROP, limits, values, violations
 from qap.search.space import Calibration, PlanSpace, Point
 from qap.search.strategies import Told
 from qap.search.study import RUNG, Parent, Record, Study
-from qap.training.job import Failed, Job
+from qap.training.job import Engine, Failed, Job
 
 CALIBRATION_EVENTS = 4096
 
@@ -140,7 +140,9 @@ class Searcher:
         calibration = self.parent(architecture)
         return Candidate(architecture, self.space.plan(point, architecture, calibration), calibration.weights)
 
-    def evaluate(self, candidates: Iterable[Candidate], *, epochs: float | None = None, rung: int = 0) -> list[Record]:
+    def evaluate(
+        self, candidates: Iterable[Candidate], *, epochs: float | None = None, rung: int = 0, engine: Engine | None = None
+    ) -> list[Record]:
         """Train and count candidates, or read them from the store, until a budget is used up.
 
         Parameters
@@ -151,6 +153,8 @@ class Searcher:
             Budget of each (None: ``train.epochs``).
         rung : int, default 0
             How often they have been trained on before.
+        engine : Engine, optional
+            Trains in place of the study's, whatever the budget has left.
 
         Returns
         -------
@@ -160,13 +164,13 @@ class Searcher:
         started, cpu = time.perf_counter(), time.process_time()
         batch = list(candidates)
         fresh = {one.id: one for one in batch if (one.id, rung) not in self.seen and (one.id, rung) not in self.known}
-        context = replace(self.context, epochs=epochs)
+        context = replace(self.context, epochs=epochs, engine=engine or self.context.engine)
         results = zip(fresh, compress(fresh.values(), context), strict=True)
         records = []
         for candidate in batch:
             key = candidate.id, rung
             if key not in self.seen:
-                if self.exhausted:
+                if engine is None and self.exhausted:
                     break
                 record = self.known.get(key)
                 if record is None:

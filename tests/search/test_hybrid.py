@@ -9,9 +9,11 @@ import pytest
 
 from qap.config.load import load_config
 from qap.config.schema import Study as Config
-from qap.search.run import run_search, search_front, trained
+from qap.search.objectives import front
+from qap.search.run import FINAL, run_search, search_front, trained
 from qap.search.searcher import Searcher, better
 from qap.search.study import RUNG, Study
+from qap.training.keras_engine import KerasEngine
 
 from .conftest import stored_lines
 
@@ -121,3 +123,21 @@ def test_better_prefers_the_score_then_the_later(whole: Study) -> None:
     assert better(high, again) is again
     down, up = (one.with_(metrics={"rmse_validation": value}) for value in (0.1, 0.2))
     assert better(down, up) is down
+
+
+def test_the_front_is_trained_once_more_by_the_keras_engine(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained_by_keras = []
+    train = KerasEngine._train
+
+    def noting(self, job, data):
+        trained_by_keras.append(job)
+        return train(self, job, data)
+
+    monkeypatch.setattr(KerasEngine, "_train", noting)
+    study = run_search(_config(file, "search.trials=14", "search.final_epochs=1.5"), tmp_path / "study")
+    finals = [record for record in study.records() if record.rung == FINAL]
+    others = [record.candidate for record in study.records() if record.rung != FINAL]
+    assert {record.candidate.id for record in finals} == {one.id for one in front(others, ["accuracy", "ebops"])}
+    jobs = [job for job in trained_by_keras if job.plan is not None]
+    assert len(jobs) == len(finals)
+    assert {job.steps for job in jobs} == {round(1.5 * (2100 // 200))}
