@@ -20,6 +20,9 @@ from qap.metrics.evaluate import ALL, Metrics, evaluate
 from qap.models.builders import Builder, build
 from qap.training.job import Engine, Failed, Job, Pruning, Trained, steps_per_epoch
 
+FEWEST_STEPS = 8
+"""Of a budget in parts of epochs: on few events a schedule still needs steps to act in."""
+
 
 @dataclass(frozen=True, eq=False)
 class Context:
@@ -54,8 +57,8 @@ class Context:
     @property
     def steps(self) -> int:
         """Training steps of a candidate."""
-        epochs = self.train.epochs if self.epochs is None else self.epochs
-        return max(round(epochs * steps_per_epoch(len(self.data.train), self.train.batch)), 1)
+        epoch = steps_per_epoch(len(self.data.train), self.train.batch)
+        return self.train.epochs * epoch if self.epochs is None else max(round(self.epochs * epoch), FEWEST_STEPS)
 
 
 def candidate_seed(study_seed: int, candidate_id: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,9 @@ def run_search(
     )
     searched, _ = hold_back(data, config.search.holdback, config.seed)
     context = make_context(config, searched, folder)
-    check(context, [*space.hidden, OUTPUT])
+    fine_tune = config.search.hybrid.fine_tune if config.search.strategy == "hybrid" else None
+    for epochs in (None, fine_tune, config.search.final_epochs or None):
+        check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
     strategy = make_strategy(config.search, space, config.seed, sampler, points, constrained=bool(limits(config)))
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
     study.bind_data(digest(data))

@@ -9,12 +9,14 @@ import pytest
 
 from qap.config.load import load_config
 from qap.config.schema import Study as Config
+from qap.errors import InputError
 from qap.search.objectives import front
 from qap.search.run import FINAL, run_search, search_front, trained
 from qap.search.searcher import Searcher, better
 from qap.search.study import RUNG, Study
 from qap.training.keras_engine import KerasEngine
 
+from ..conftest import blobs
 from .conftest import stored_lines
 
 SMALL = [
@@ -141,3 +143,20 @@ def test_the_front_is_trained_once_more_by_the_keras_engine(file: Path, tmp_path
     jobs = [job for job in trained_by_keras if job.plan is not None]
     assert len(jobs) == len(finals)
     assert {job.steps for job in jobs} == {round(1.5 * (2100 // 200))}
+
+
+def test_few_events_leave_a_fine_tuning_its_steps(tmp_path: Path) -> None:
+    """Half an epoch of two steps would leave pruning no step to act in."""
+    table = blobs(400)
+    np.savez(tmp_path / "few.npz", features=table.features, labels=table.labels)
+    overrides = ["train.batch=100", "search.trials=16", "search.hybrid.fine_tune=0.1"]
+    study = run_search(_config(tmp_path / "few.npz", *overrides), tmp_path / "study")
+    records = list(study.records())
+    assert len(records) == 16
+    assert [record.error for record in records if record.error] == []
+
+
+def test_a_schedule_without_a_step_in_the_fine_tuning_is_refused_at_once(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no step lies between begin 0.5 and end 0.51"):
+        run_search(_config(file, "prune.begin=0.5", "prune.end=0.51", "train.epochs=40"), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
