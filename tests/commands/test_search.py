@@ -108,7 +108,10 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(study: Path) -> None:
     output = study.parent / "out"
     command = [sys.executable, "-m", "qap.search", str(study), "search.trials=500", "--output", str(output)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    def hear() -> None:  # a shell's background job and all that it starts ignore the signal
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
     store = output / "candidates.jsonl"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None and not (store.exists() and store.read_text()):
