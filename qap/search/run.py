@@ -146,7 +146,7 @@ def run_search(
         Precision(data.input.bits, data.input.integer),
     )
     searched, _ = hold_back(data, config.search.holdback, config.seed)
-    context = make_context(config, searched, folder)
+    context = make_context(config, searched, folder, say=lambda message: study.log(message))
     fine_tune = config.search.hybrid.fine_tune if config.search.strategy == "hybrid" else None
     for epochs in (None, fine_tune, config.search.final_epochs or None):
         check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
@@ -177,7 +177,7 @@ def trained(study: Study) -> Iterator[Candidate]:
 
 
 def search_front(study: Study) -> list[Candidate]:
-    """Return the front of a study on the validation split, cheapest first, with weights.
+    """Return the front that the search sees, before events held back are scored, cheapest first, with weights.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from qap.errors import InputError
 from qap.search.objectives import front
 from qap.search.run import FINAL, run_search, search_front, trained
 from qap.search.searcher import Searcher, better
-from qap.search.study import RUNG, Study
+from qap.search.study import LOG, RUNG, Study
 from qap.training.keras_engine import KerasEngine
 
 from ..conftest import blobs
@@ -41,6 +41,7 @@ def test_anchors_come_first_and_survivors_are_trained_on(whole: Study) -> None:
     assert len(records) == 40
     rungs = [record.rung for record in records]
     assert max(rungs) >= 1, rungs
+    assert "a float network: trained by the keras engine" in (whole.directory / LOG).read_text(), "who trained the parent is said"
     anchors = [tuple(layer.weight.bits for _, layer in record.candidate.plan.items()) for record in records[:6]]
     assert all(len(set(bits)) == 1 for bits in anchors), anchors
     first = {record.candidate.id for record in records if not record.rung}
