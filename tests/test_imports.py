@@ -13,8 +13,8 @@ import qap
 
 PACKAGE = Path(qap.__file__).parent
 ROOMS = [
-    "errors", "files", "backend", "config", "plan", "datasets", "models", "candidate", "metrics", "training", "compress",
-    "firmware", "cost", "search", "report", "commands", "__main__",
+    "errors", "files", "backend", "config", "granularity", "plan", "datasets", "models", "candidate", "metrics", "training",
+    "compress", "firmware", "exports", "cost", "search", "compare", "report", "commands", "__main__",
 ]  # fmt: skip
 
 
