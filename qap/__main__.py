@@ -19,6 +19,8 @@ from qap.errors import QapError
 VERBS = {
     "search": "search bit widths and sparsities, prove the front against its firmware, write the report",
     "estimate": "say what an hls4ml project costs: operations, LUT, FF, DSP, BRAM, latency and II, without a vendor's tools",
+    "metrics": "judge a file of predictions beyond accuracy: AUC per class, calibration, working points",
+    "export": "write a model as TFLite, ONNX, QONNX or fixed-point integers, run it and compare",
     "firmware": "prove the firmware of a model or of a study's candidate, and deliver project, emulator and test vectors",
 }
 """Verb → what it does; the module of the same name in `qap.commands` is loaded only when its verb is used."""
