@@ -49,12 +49,13 @@ KERAS_3 = (
 
 @dataclass(frozen=True)
 class Stack:
-    """The loaded libraries: TensorFlow, Keras 2, QKeras, TF-MOT's sparsity module."""
+    """The loaded libraries: TensorFlow, Keras 2, QKeras, TF-MOT's sparsity and clustering modules."""
 
     tf: Any
     keras: Any
     qkeras: Any
     sparsity: Any
+    clustering: Any
 
 
 def _installed(name: str) -> bool:
@@ -126,13 +127,14 @@ def stack() -> Stack:
             raise InputError(KERAS_3)
         import qkeras
         import tf_keras
+        from tensorflow_model_optimization.clustering import keras as clustering
         from tensorflow_model_optimization.sparsity import keras as sparsity
     for module in ("tf_keras", "qkeras", "tensorflow_model_optimization"):
         warnings.filterwarnings("ignore", module=module)  # what they say of each other's classes helps no user
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
-    return Stack(tf, tf_keras, qkeras, sparsity)
+    return Stack(tf, tf_keras, qkeras, sparsity, clustering)
 
 
 @contextlib.contextmanager

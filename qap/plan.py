@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import yaml
 
 from qap.backend import stack
 from qap.errors import InputError, suggestion
+from qap.granularity import WEIGHT, Granularity
 
 MAX_BITS = 32
 KINDS = ("fixed", "binary", "ternary", "po2")
@@ -185,6 +186,8 @@ class LayerPlan:
         Type of the layer's output; None leaves the accumulator as it is (logits).
     sparsity : float, default 0.0
         Fraction of the weights that pruning must remove, 0 to less than 1.
+    granularity : Granularity, default single weights
+        What pruning removes as one.
 
     Raises
     ------
@@ -196,6 +199,7 @@ class LayerPlan:
     bias: Precision
     activation: Precision | None = None
     sparsity: float = 0.0
+    granularity: Granularity = WEIGHT
 
     def __post_init__(self) -> None:
         if isinstance(self.sparsity, bool) or not isinstance(self.sparsity, int | float) or not 0 <= self.sparsity < 1:
@@ -210,13 +214,14 @@ class LayerPlan:
         object.__setattr__(self, "sparsity", float(self.sparsity))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plain form, precisions as text."""
-        return {
+        """Return the plain form, precisions as text; the granularity only where it is not that of single weights."""
+        found = {
             "weight": str(self.weight),
             "bias": str(self.bias),
             "activation": None if self.activation is None else str(self.activation),
             "sparsity": self.sparsity,
         }
+        return found if self.granularity == WEIGHT else {**found, "granularity": str(self.granularity)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
@@ -227,7 +232,7 @@ class LayerPlan:
         InputError
             Unknown or missing keys, or values that no precision has.
         """
-        known = ("weight", "bias", "activation", "sparsity")
+        known = ("weight", "bias", "activation", "sparsity", "granularity")
         if not isinstance(values, Mapping):
             raise InputError(f"expected the keys {', '.join(known)}, received {values!r}")
         for key in values:
@@ -242,6 +247,7 @@ class LayerPlan:
             Precision.parse(values["bias"]),
             None if activation is None else Precision.parse(activation),
             values.get("sparsity", 0.0),
+            Granularity.parse(values.get("granularity", "weight")),
         )
 
 
@@ -282,6 +288,10 @@ class Plan:
         """12 hexadecimal digits that name this plan: equal plans, equal id."""
         text = json.dumps(self.to_dict(), separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def map(self, change: Callable[[str, LayerPlan], LayerPlan]) -> Plan:
+        """Return the plan with each layer's plan changed."""
+        return Plan(tuple((name, change(name, layer)) for name, layer in self.layers))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the plain form, layer name → keys of `LayerPlan`."""

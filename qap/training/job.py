@@ -22,9 +22,9 @@ class Pruning:
 
     Parameters
     ----------
-    schedule : {'constant', 'polynomial'}
-        The target from `begin` on, or a cubic rise from 0 at `begin` to the target at `end` (Zhu and Gupta,
-        arXiv:1710.01878).
+    schedule : {'constant', 'polynomial', 'cosine'}
+        The target from `begin` on; or a rise from 0 at `begin` to the target at `end`: cubic (Zhu and Gupta,
+        arXiv:1710.01878), or half a cosine.
     begin, end : int
         First and last step of pruning; `end` − `begin` is a multiple of `frequency`, so that the last renewal of the masks
         reaches the target.
@@ -56,6 +56,27 @@ class Pruning:
 
 
 @dataclass(frozen=True, eq=False)
+class Features:
+    """A teacher's hidden values that a student's layer is to match through a linear layer that is thrown away afterwards.
+
+    Romero et al., "FitNets: hints for thin deep nets", arXiv:1412.6550, in one stage: `weight` times the mean squared
+    difference is added to the loss.
+
+    Parameters
+    ----------
+    layer : str
+        The student's layer; its values after the activation count.
+    values : (training events, width) float32 array
+    weight : float
+        Above 0.
+    """
+
+    layer: str
+    values: np.ndarray
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
 class Soft:
     """Soft targets from a teacher: loss = (1 − α)·hard + α·T²·H(softmax(teacher/T), softmax(logits/T)).
 
@@ -69,6 +90,8 @@ class Soft:
     temperature : float, default 1.0
     alpha : float, default 0.5
         Share of the soft loss, 0 to 1.
+    features : Features, optional
+        What a hidden layer is to match besides.
 
     Raises
     ------
@@ -79,6 +102,7 @@ class Soft:
     outputs: np.ndarray
     temperature: float = 1.0
     alpha: float = 0.5
+    features: Features | None = None
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -100,7 +124,7 @@ class Job:
     ----------
     architecture : Architecture
     plan : Plan or None
-        None trains the float parent.
+        Quantizers and sparsities; None trains the float parent.
     weights : mapping or None
         Start weights; None leaves the initialisation to Keras.
     epochs, batch : int
@@ -115,6 +139,20 @@ class Job:
         End after so many steps, in the middle of an epoch if need be (None: all of `epochs`).
     teacher : Soft, optional
         Soft targets beside the labels.
+    quantized : bool, default True
+        False trains a float network: the plan then gives sparsities only.
+    masks : mapping of str to array
+        By layer name, of the kernel's shape: weights that are 0 there stay 0. For layers without a schedule.
+    clusters : int, optional
+        Distinct values that each kernel may have (TF-MOT's weight clustering).
+    window : (int, int), optional
+        The first step (from 0) and the number of steps of a longer training that this one is a piece of: the learning rate
+        goes on as there (None: a training of its own).
+
+    Raises
+    ------
+    InputError
+        A layer that has both a mask and a schedule.
     """
 
     architecture: Architecture
@@ -129,11 +167,47 @@ class Job:
     builder: Builder = build
     steps: int | None = None
     teacher: Soft | None = None
+    quantized: bool = True
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    clusters: int | None = None
+    window: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.masks:
+            if name in self.pruning:
+                raise InputError(f"{name}: has a fixed mask and a pruning schedule: give one of them")
+            expected, received = self.architecture.shapes.get(name), np.shape(self.masks[name])
+            if expected != received:
+                raise InputError(f"masks: {name}: expected shape {expected}, received {received}")
+
+    @property
+    def quantizers(self) -> Plan | None:
+        """The plan of the network that is trained, None where it is a float network."""
+        return self.plan if self.quantized else None
 
     def total_steps(self, events: int) -> int:
         """Return the number of training steps with so many training events."""
         whole = self.epochs * steps_per_epoch(events, self.batch)
         return whole if self.steps is None else min(self.steps, whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Mean losses of an epoch's batches.
+
+    Parameters
+    ----------
+    total : float
+        What is minimised.
+    hard : float
+        Against the labels or targets.
+    soft : float or None
+        Against the teacher, T² included; None without one.
+    """
+
+    total: float
+    hard: float
+    soft: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +224,15 @@ class Trained:
         Training loss of the last epoch.
     model : keras.Model or None
         The trained model without pruning wrappers; the population engine makes none.
+    history : tuple of Losses
+        By epoch.
     """
 
     weights: dict[str, np.ndarray]
     validation: np.ndarray
     loss: float
     model: Any
+    history: tuple[Losses, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

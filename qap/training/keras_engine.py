@@ -10,28 +10,21 @@ import numpy as np
 from qap.backend import stack
 from qap.datasets.dataset import Dataset, Split
 from qap.models.builders import fold_batchnorm, get_weights, set_weights
-from qap.training.job import Failed, Job, Pruning, Soft, Trained, diverged, event_order, steps_per_epoch
+from qap.training.distillation import distillation_loss, targets, with_features
+from qap.training.job import Failed, Job, Losses, Soft, Trained, diverged, event_order, steps_per_epoch
+from qap.training.schedules import tfmot_schedule
 
 EVALUATION_BATCH = 8192
-
-
-def tfmot_schedule(pruning: Pruning, sparsity: float) -> Any:
-    """Return TF-MOT's schedule object for a pruning schedule and a target."""
-    schedules = stack().sparsity
-    if pruning.schedule == "constant":
-        return schedules.ConstantSparsity(sparsity, pruning.begin, pruning.end, frequency=pruning.frequency)
-    return schedules.PolynomialDecay(0.0, sparsity, pruning.begin, pruning.end, frequency=pruning.frequency)
 
 
 def wrap_for_pruning(model: Any, job: Job) -> Any:
     """Return a copy of the model with TF-MOT's pruning wrapper around each layer that the plan prunes."""
     libraries = stack()
-    plan = job.plan
 
     def wrap(layer: Any) -> Any:
-        if plan is None or layer.name not in job.pruning:
+        if job.plan is None or layer.name not in job.pruning:
             return layer.__class__.from_config(layer.get_config())
-        schedule = tfmot_schedule(job.pruning[layer.name], plan[layer.name].sparsity)
+        schedule = tfmot_schedule(job.pruning[layer.name], job.plan[layer.name].sparsity)
         copy = layer.__class__.from_config(layer.get_config())
         return libraries.sparsity.prune_low_magnitude(copy, pruning_schedule=schedule)
 
@@ -50,40 +43,24 @@ def logits(model: Any, x: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
 
 
-def _targets(split: Split, teacher: Soft | None) -> np.ndarray:
-    """Return the labels or targets, the teacher's outputs beside them."""
-    if teacher is None:
-        return split.y
-    return np.concatenate([split.y.reshape(len(split), -1).astype(np.float32), teacher.outputs], axis=1)
-
-
 def _loss(data: Dataset, teacher: Soft | None) -> Any:
     """Return the Keras loss of the task."""
-    tf, keras = stack().tf, stack().keras
+    if teacher is not None:
+        return distillation_loss(data, teacher)
+    losses = stack().keras.losses
     classes = data.task == "classification"
-    hard = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if classes else keras.losses.MeanSquaredError()
-    if teacher is None:
-        return hard
-    alpha, temperature, split = teacher.alpha, teacher.temperature, 1 if classes else data.outputs
-
-    class Distillation(keras.losses.Loss):  # type: ignore[name-defined]
-        def call(self, y_true: Any, y_pred: Any) -> Any:
-            labels, outputs = y_true[:, :split], y_true[:, split:]
-            if not classes:
-                return (1 - alpha) * hard.fn(labels, y_pred) + alpha * hard.fn(outputs, y_pred)
-            cross = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(outputs / temperature), y_pred / temperature)
-            return (1 - alpha) * hard.fn(labels, y_pred, from_logits=True) + alpha * temperature**2 * cross
-
-    return Distillation()
+    return losses.SparseCategoricalCrossentropy(from_logits=True) if classes else losses.MeanSquaredError()
 
 
 def _batches(split: Split, job: Job) -> Any:
     """Return a tf.data set of (x, y, weight) batches in the order that all engines share."""
     tf = stack().tf
-    weight = split.weight / np.float32(split.weight.mean(dtype=np.float64))
-    x, y, w = tf.constant(split.x), tf.constant(_targets(split, job.teacher)), tf.constant(weight)
-    order = event_order(len(split), job.batch, job.epochs, job.seed)
-    return tf.data.Dataset.from_tensor_slices(order).map(lambda i: (tf.gather(x, i), tf.gather(y, i), tf.gather(w, i)))
+    x, order = tf.constant(split.x), tf.data.Dataset.from_tensor_slices(event_order(len(split), job.batch, job.epochs, job.seed))
+    if job.teacher is not None:  # the weights are among the targets: the loss counts its parts with them
+        y = tf.constant(targets(split, job.teacher))
+        return order.map(lambda i: (tf.gather(x, i), tf.gather(y, i)))
+    y, w = tf.constant(split.y), tf.constant(split.weight / np.float32(split.weight.mean(dtype=np.float64)))
+    return order.map(lambda i: (tf.gather(x, i), tf.gather(y, i), tf.gather(w, i)))
 
 
 def fresh_model(job: Job) -> Any:
@@ -91,7 +68,22 @@ def fresh_model(job: Job) -> Any:
     keras = stack().keras
     keras.backend.clear_session()
     keras.utils.set_random_seed(job.seed)
-    return job.builder(job.architecture, job.plan)
+    return job.builder(job.architecture, job.quantizers)
+
+
+def _cosine(job: Job, total: int) -> Any:
+    """Return Keras's cosine decay, of a longer training where this one is a piece of it."""
+    schedules = stack().keras.optimizers.schedules
+    first, length = job.window or (0, total)
+    whole = schedules.CosineDecay(job.learning_rate, length)
+    if not first:
+        return whole
+
+    class Later(schedules.LearningRateSchedule):  # type: ignore[name-defined]
+        def __call__(self, step: Any) -> Any:
+            return whole(step + first)
+
+    return Later()
 
 
 def compile_for(model: Any, job: Job, data: Dataset) -> None:
@@ -99,17 +91,45 @@ def compile_for(model: Any, job: Job, data: Dataset) -> None:
     keras = stack().keras
     rate: Any = job.learning_rate
     if job.decay == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(job.learning_rate, job.total_steps(len(data.train)))
+        rate = _cosine(job, job.total_steps(len(data.train)))
     model.compile(keras.optimizers.Adam(rate), _loss(data, job.teacher))
 
 
-def fit(model: Any, job: Job, data: Dataset, callbacks: Sequence[Any] = ()) -> float:
-    """Train as ``model.fit`` does, an epoch in one graph call, and return the last epoch's loss.
+def _mask_variables(model: Any, job: Job) -> list[tuple[Any, Any]]:
+    """Return the kernels that have a fixed mask, and the masks."""
+    constant = stack().tf.constant
+    return [(model.get_layer(name).kernel, constant(np.asarray(mask, np.float32))) for name, mask in job.masks.items()]
+
+
+def _losses(model: Any, total: float) -> Losses:
+    """Read an epoch's losses, and set the sums of a distillation back."""
+    sums = getattr(model.loss, "sums", None)
+    if sums is None:
+        return Losses(total, total)
+    hard, soft, batches = sums.numpy()
+    sums.assign([0.0, 0.0, 0.0])
+    return Losses(total, float(hard / batches), float(soft / batches))
+
+
+def fit(
+    model: Any, job: Job, data: Dataset, callbacks: Sequence[Any] = (), masked: Sequence[tuple[Any, Any]] = ()
+) -> tuple[Losses, ...]:
+    """Train as ``model.fit`` does, an epoch in one graph call, and return the losses by epoch.
 
     Keras's own ``train_step`` runs in a loop inside the graph. With the optimizer's variables made beforehand and no value
     carried out of the loop, TensorFlow traces the step once; ``fit`` traces it two to four times, and tracing
     takes as long as the training of a small network. Weights and masks are the same bit for bit. A loss that is not finite
     ends the training.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled by `compile_for`.
+    job : Job
+    data : Dataset
+    callbacks : sequence of keras.callbacks.Callback
+    masked : sequence of (variable, mask)
+        Multiplied before every step and at the end, as TF-MOT does with its masks.
     """
     tf = stack().tf
     steps, total = steps_per_epoch(len(data.train), job.batch), job.total_steps(len(data.train))
@@ -119,21 +139,43 @@ def fit(model: Any, job: Job, data: Dataset, callbacks: Sequence[Any] = ()) -> f
     @tf.function
     def epoch(steps: Any) -> Any:
         for _ in tf.range(steps):
+            for variable, mask in masked:
+                variable.assign(variable * mask)
             model.train_step(next(iterator))
+        for variable, mask in masked:
+            variable.assign(variable * mask)
         return model.metrics[0].result()
 
     for callback in callbacks:
         callback.set_model(model)
         callback.on_train_begin()
-    loss = float("nan")
+    history: list[Losses] = []
     for number, start in enumerate(range(0, total, steps)):
         model.reset_metrics()
-        loss = float(epoch(tf.constant(min(steps, total - start))))
-        if not np.isfinite(loss):
-            return loss
+        history.append(_losses(model, float(epoch(tf.constant(min(steps, total - start))))))
+        if not np.isfinite(history[-1].total):
+            break
         for callback in callbacks:
             callback.on_epoch_end(number)
-    return loss
+    return tuple(history)
+
+
+def _clustered(model: Any, job: Job) -> Any:
+    """Return a copy of the model whose kernels TF-MOT keeps at `job.clusters` values, zeros kept zero."""
+    cluster, keras = stack().clustering, stack().keras
+    kernels = set(job.architecture.shapes)
+
+    def wrap(layer: Any) -> Any:
+        copy = layer.__class__.from_config(layer.get_config())
+        if layer.name not in kernels:
+            return copy
+        start = cluster.CentroidInitialization.KMEANS_PLUS_PLUS
+        return cluster.experimental.cluster_weights(copy, job.clusters, start, preserve_sparsity=True)
+
+    copy = keras.models.clone_model(model, clone_function=wrap)
+    for layer in model.layers:
+        copy.get_layer(f"cluster_{layer.name}" if layer.name in kernels else layer.name).set_weights(layer.get_weights())
+    return copy
 
 
 class KerasEngine:
@@ -171,13 +213,20 @@ class KerasEngine:
             set_weights(model, job.weights)
         else:
             get_weights(model, job.architecture)  # a user's model function is checked before it is trained
+        masked = _mask_variables(model, job) if job.masks else []
         if job.pruning:
             model = wrap_for_pruning(model, job)
-        compile_for(model, job, data)
-        loss = fit(model, job, data, [libraries.sparsity.UpdatePruningStep()] if job.pruning else [])
-        if not np.isfinite(loss):
-            return diverged(job, loss)
+        if job.clusters is not None:
+            model = _clustered(model, job)
+        whole = with_features(model, job)
+        compile_for(whole, job, data)
+        history = fit(whole, job, data, [libraries.sparsity.UpdatePruningStep()] if job.pruning else [], masked)
+        if not np.isfinite(history[-1].total):
+            return diverged(job, history[-1].total)
         if job.pruning:
             model = libraries.sparsity.strip_pruning(model)
-        weights = fold_batchnorm(model, job.architecture) if job.plan is None else get_weights(model, job.architecture)
-        return Trained(weights, logits(model, data.validation.x), loss, model)
+        if job.clusters is not None:
+            model = libraries.clustering.strip_clustering(model)
+        folds = job.quantizers is None
+        weights = fold_batchnorm(model, job.architecture) if folds else get_weights(model, job.architecture)
+        return Trained(weights, logits(model, data.validation.x), history[-1].total, model, history)

@@ -13,7 +13,8 @@ from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import fold_batchnorm, get_weights, set_weights
 from qap.training.job import Failed, Job, Pruning, Soft, event_order
-from qap.training.keras_engine import KerasEngine, _batches, compile_for, logits, tfmot_schedule, wrap_for_pruning
+from qap.training.keras_engine import KerasEngine, _batches, compile_for, logits, wrap_for_pruning
+from qap.training.schedules import tfmot_schedule
 
 from ..conftest import uniform_plan
 

@@ -22,7 +22,7 @@ from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, build, set_weights
 from qap.plan import Plan
-from qap.training.job import Failed, Job, Soft, Trained, diverged, steps_per_epoch
+from qap.training.job import Failed, Job, Losses, Soft, Trained, diverged, steps_per_epoch
 from qap.training.keras_engine import KerasEngine, logits
 from qap.training.population.exact import sums_are_exact
 from qap.training.population.group import Task, make_groups, train_group
@@ -40,11 +40,15 @@ Say = Callable[[str], None]
 
 def unsupported(job: Job) -> str | None:
     """Return why the population engine does not train a job, None when it does."""
-    if job.plan is None:
+    if job.quantizers is None and (job.weights is None or any(layer.batchnorm for layer in job.architecture.layers)):
         return "a float network"
     if job.builder is not build:
         return "a model function of the user's own"
-    for _, layer in job.plan.items():
+    if job.clusters is not None:
+        return "weight clustering"
+    if job.teacher is not None and job.teacher.features is not None:
+        return "features that are to match a teacher's"
+    for _, layer in job.quantizers.items() if job.quantizers is not None else ():
         for precision in (layer.weight, layer.bias, layer.activation):
             if precision is not None and precision.kind != "fixed":
                 return f"{precision.kind} quantizers"
@@ -137,7 +141,7 @@ class PopulationEngine:
             yield from self._keras.train(batch, data)
 
     def evaluate(
-        self, architecture: Architecture, plans: Sequence[Plan], weights: Sequence[Weights], split: Split
+        self, architecture: Architecture, plans: Sequence[Plan | None], weights: Sequence[Weights], split: Split
     ) -> list[np.ndarray]:
         """Return the logits of candidates that need no training, (events, outputs) each.
 
@@ -146,8 +150,8 @@ class PopulationEngine:
         Parameters
         ----------
         architecture : Architecture
-        plans : sequence of Plan
-            Fixed point.
+        plans : sequence of Plan or None
+            Fixed point; None runs a float network.
         weights : sequence of mapping
             Latent weights of each.
         split : Split
@@ -160,8 +164,9 @@ class PopulationEngine:
         found: dict[int, np.ndarray] = {}
         groups: dict[Topology, list[int]] = {}
         for number, plan in enumerate(plans):
-            architecture.check(plan)
-            job = Job(architecture, plan, None, 1, 1, 1.0, "constant", 0)
+            if plan is not None:
+                architecture.check(plan)
+            job = Job(architecture, plan, weights[number], 1, 1, 1.0, "constant", 0)
             if (reason := unsupported(job)) is not None:
                 raise InputError(f"evaluate: the population engine does not cover {reason}")
             groups.setdefault(Topology.of(architecture, plan), []).append(number)
@@ -172,7 +177,7 @@ class PopulationEngine:
             for first in range(0, len(members), self.lanes):
                 group = members[first : first + self.lanes]
                 padded = group + [group[-1]] * (self.lanes - len(group))
-                lanes = plan_tensors([plans[n] for n in padded], [None] * len(padded))
+                lanes = plan_tensors(architecture, [plans[n] for n in padded], [None] * len(padded))
                 outputs = program.evaluate(weight_tensor(architecture, [weights[n] for n in padded]), lanes, x).numpy()
                 for lane, number in enumerate(group):
                     found[number] = outputs[lane, :, : len(split)].T
@@ -220,8 +225,7 @@ class PopulationEngine:
 
     def _train_here(self, jobs: Sequence[Job], data: Dataset) -> Iterator[Trained | Failed]:
         """Keep the workers busy, a few groups ahead of what has been yielded."""
-        numbered = enumerate((job, job.plan) for job in jobs)
-        tasks = [Task.of(number, job, plan) for number, (job, plan) in numbered if plan is not None]
+        tasks = [Task.of(number, job) for number, job in enumerate(jobs)]
         groups = make_groups(tasks, self.lanes, len(data.train))
         self._check_memory(tasks, len(groups), data)
         stop = threading.Event()
@@ -234,8 +238,8 @@ class PopulationEngine:
                     pending.append((group, pool.submit(self._train_group, group, data, stop)))
                     while pending and (len(pending) > 2 * self.workers or group is groups[-1]):
                         done, future = pending.popleft()
-                        weights, loss, outputs = future.result()
-                        found.update(self._results(done, weights, loss, outputs, data))
+                        weights, history, outputs = future.result()
+                        found.update(self._results(done, weights, history, outputs, data))
                         while wanted in found:
                             yield found.pop(wanted)
                             wanted += 1
@@ -248,25 +252,27 @@ class PopulationEngine:
         teacher = group[0].job.teacher
         events = self._events_for(data, teacher)
         program = self._program(group[0].topology, data.task == "classification")
-        weights, loss = train_group(program, group, self.lanes, events, stop)
+        weights, history = train_group(program, group, self.lanes, events, stop)
         plans = [task.plan for task in group]
-        return weights, loss, self.evaluate(group[0].job.architecture, plans, weights, data.validation)
+        return weights, history, self.evaluate(group[0].job.architecture, plans, weights, data.validation)
 
     def _results(
-        self, group: Sequence[Task], weights: list[Any], loss: np.ndarray, outputs: list[np.ndarray], data: Dataset
+        self, group: Sequence[Task], weights: list[Any], epochs: list[np.ndarray], outputs: list[np.ndarray], data: Dataset
     ) -> dict[int, Trained | Failed]:
         found: dict[int, Trained | Failed] = {}
         for lane, task in enumerate(group):
-            job, value = task.job, float(loss[lane])
+            job, value = task.job, float(epochs[-1][lane, 0])
             if not np.isfinite(value):
                 found[task.number] = diverged(job, value)
                 continue
             validation = outputs[lane]
-            if not sums_are_exact(job.architecture, task.plan, weights[lane], data.input):
+            if task.plan is not None and not sums_are_exact(job.architecture, task.plan, weights[lane], data.input):
                 model = build(job.architecture, task.plan)
                 set_weights(model, weights[lane])
                 validation = logits(model, data.validation.x)
-            found[task.number] = Trained(weights[lane], validation, value, None)
+            taught = job.teacher is not None
+            history = tuple(Losses(*map(float, losses[lane] if taught else losses[lane, :2])) for losses in epochs)
+            found[task.number] = Trained(weights[lane], validation, value, None, history)
         return found
 
     def _check_memory(self, tasks: Sequence[Task], groups: int, data: Dataset) -> None:

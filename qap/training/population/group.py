@@ -15,32 +15,40 @@ from qap.training.job import Job, epoch_orders, steps_per_epoch
 from qap.training.keras_engine import fresh_model
 from qap.training.population.network import Topology
 from qap.training.population.program import Events, Program, start
-from qap.training.population.tensors import plan_tensors, schedule_tensors, step_sizes, weight_arrays, weight_tensor
+from qap.training.population.tensors import (
+    mask_tensor,
+    plan_tensors,
+    schedule_tensors,
+    step_sizes,
+    weight_arrays,
+    weight_tensor,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A job that has a plan and start weights.
+    """A job with its start weights.
 
     Parameters
     ----------
     number : int
         Its place among the jobs.
     job : Job
-    plan : Plan
+    plan : Plan or None
+        None trains a float network.
     weights : mapping
     """
 
     number: int
     job: Job
-    plan: Plan
+    plan: Plan | None
     weights: Weights
 
     @classmethod
-    def of(cls, number: int, job: Job, plan: Plan) -> Task:
+    def of(cls, number: int, job: Job) -> Task:
         """Take the job's start weights, or those that Keras's initialisation gives for its seed."""
         weights = get_weights(fresh_model(job), job.architecture) if job.weights is None else job.weights
-        return cls(number, job, plan, weights)
+        return cls(number, job, job.quantizers, weights)
 
     @property
     def topology(self) -> Topology:
@@ -65,7 +73,7 @@ def make_groups(tasks: Sequence[Task], lanes: int, events: int) -> list[list[Tas
 
 def train_group(
     program: Program, group: Sequence[Task], lanes: int, events: Events, stop: threading.Event
-) -> tuple[list[dict[str, np.ndarray]], np.ndarray]:
+) -> tuple[list[dict[str, np.ndarray]], list[np.ndarray]]:
     """Train a group.
 
     Parameters
@@ -82,19 +90,21 @@ def train_group(
     -------
     weights : list of dict
         By task.
-    loss : (tasks,) array
-        Mean loss of the last epoch, not finite where the training diverged.
+    history : list of (tasks, 3) arrays
+        Mean losses of each epoch: total, hard, soft; not finite where the training diverged.
     """
     tf = stack().tf
     filled = [*group, *[group[-1]] * (lanes - len(group))]
     jobs = [task.job for task in filled]
     number, batch = len(events.x), jobs[0].batch
     epoch, total = steps_per_epoch(number, batch), jobs[0].total_steps(number)
-    plans = plan_tensors([task.plan for task in filled], [job.teacher for job in jobs])
-    state = start(weight_tensor(jobs[0].architecture, [task.weights for task in filled]))
+    architecture = jobs[0].architecture
+    plans = plan_tensors(architecture, [task.plan for task in filled], [job.teacher for job in jobs])
+    masks = mask_tensor(architecture, [job.masks for job in jobs]) if any(job.masks for job in jobs) else None
+    state = start(weight_tensor(architecture, [task.weights for task in filled]), masks)
     rates = np.stack([step_sizes(job, total) for job in jobs], axis=1)
     orders = {job.seed: epoch_orders(number, batch, job.seed) for job in jobs}
-    loss = np.full(lanes, np.nan)
+    history: list[np.ndarray] = []
     bad = np.zeros(lanes, bool)
     for first in range(0, total, epoch):
         drawn = {seed: next(order) for seed, order in orders.items()}
@@ -103,9 +113,10 @@ def train_group(
         state, losses = program.train(
             state, plans, events, schedule_tensors(jobs, order, rates, first, steps), tf.constant(steps)
         )
-        loss = np.where(bad, loss, losses.numpy())
-        bad |= ~np.isfinite(loss)
+        history.append(np.where(bad[:, None], history[-1] if history else np.nan, losses.numpy()))
+        bad |= ~np.isfinite(history[-1][:, 0])
         if bad.all() or stop.is_set():
             break
     packed = state.weights.numpy()
-    return [weight_arrays(jobs[0].architecture, packed[lane]) for lane in range(len(group))], loss[: len(group)]
+    found = [weight_arrays(architecture, packed[lane]) for lane in range(len(group))]
+    return found, [losses[: len(group)] for losses in history]

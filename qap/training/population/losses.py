@@ -24,7 +24,7 @@ def _squared(outputs: Any, target: Any) -> tuple[Any, Any]:
 
 
 def loss_and_gradient(outputs: Any, y: Any, weight: Any, soft: Any, knobs: Any, *, classes: bool) -> tuple[Any, Any]:
-    """Return the mean loss of a batch by lane, and its gradient with respect to the outputs.
+    """Return the mean losses of a batch by lane, (lanes, 3): total, hard, soft; and the gradient of the total.
 
     Parameters
     ----------
@@ -42,6 +42,7 @@ def loss_and_gradient(outputs: Any, y: Any, weight: Any, soft: Any, knobs: Any, 
     tf = stack().tf
     target = tf.one_hot(y, outputs.shape[1], axis=1) if classes else y
     loss, gradient = _cross_entropy(outputs, target) if classes else _squared(outputs, target)
+    hard, other = loss, tf.zeros_like(loss)
     if soft is not None:
         temperature, alpha = knobs[:, 0, None], knobs[:, 1, None]
         if classes:
@@ -53,4 +54,5 @@ def loss_and_gradient(outputs: Any, y: Any, weight: Any, soft: Any, knobs: Any, 
         loss = (1 - alpha) * loss + alpha * other
         gradient = (1 - alpha)[:, None] * gradient + alpha[:, None] * slope
     share = weight * (1 / outputs.shape[2])
-    return tf.reduce_sum(loss * share, axis=1), gradient * share[:, None]
+    means = [tf.reduce_sum(part * share, axis=1) for part in (loss, hard, other)]
+    return tf.stack(means, axis=1), gradient * share[:, None]

@@ -11,25 +11,7 @@ from qap.backend import stack
 from qap.models.builders import Weights
 from qap.plan import Plan
 from qap.training.job import Pruning
-
-
-def schedule(pruning: Pruning, sparsity: float, steps: np.ndarray) -> np.ndarray:
-    """Return the sparsity of a schedule at training steps, in the float32 arithmetic of TF-MOT's graph.
-
-    Parameters
-    ----------
-    pruning : Pruning
-    sparsity : float
-        The target.
-    steps : (n,) int array
-        The first step of a training is 1.
-    """
-    target = np.float32(sparsity)
-    if pruning.schedule == "constant":
-        return np.full(len(steps), target)
-    span = np.float32(pruning.end - pruning.begin)
-    left = 1 - np.clip((steps - pruning.begin).astype(np.float32) / span, np.float32(0), np.float32(1))
-    return -target * (left * (left * left)) + target
+from qap.training.schedules import schedule
 
 
 def keep_counts(pruning: Pruning, sparsity: float, size: int, first: int, steps: int) -> np.ndarray:

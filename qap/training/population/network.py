@@ -32,8 +32,10 @@ class Topology:
     activations: tuple[str | None, ...]
 
     @classmethod
-    def of(cls, architecture: Architecture, plan: Plan) -> Topology:
-        """Return the topology of a plan."""
+    def of(cls, architecture: Architecture, plan: Plan | None) -> Topology:
+        """Return the topology of a plan; a float network (None) has that of a plan without quantized linear outputs."""
+        if plan is None:
+            return cls(architecture, tuple(UNSIGNED if one.activation == "relu" else None for one in architecture.layers))
         found = []
         for _, layer in plan.items():
             activation = layer.activation

@@ -73,11 +73,11 @@ class Schedule(NamedTuple):
     rate: Any
 
 
-def start(weights: Any) -> State:
-    """Return the state before the first step."""
+def start(weights: Any, masks: Any = None) -> State:
+    """Return the state before the first step; no masks prune nothing."""
     tf = stack().tf
     zeros = tf.zeros_like(weights)
-    return State(weights, zeros, zeros, tf.ones_like(weights))
+    return State(weights, zeros, zeros, tf.ones_like(weights) if masks is None else masks)
 
 
 def adam(state: State, gradient: Any, rate: Any, limits: Any) -> State:
@@ -101,8 +101,8 @@ class Program:
     Attributes
     ----------
     train : (State, Plans, Events, Schedule, count) → (State, loss)
-        `count` steps of an epoch, the masks applied once more at the end, as TF-MOT does; loss (lanes,) is the mean of
-        the batches.
+        `count` steps of an epoch, the masks applied once more at the end, as TF-MOT does; loss (lanes, 3) is the mean of
+        the batches: total, hard, soft.
     share : (State, Plans, Events, Schedule, count) → (State, loss)
         The same for one set of weights that many plans share (a supernet, after Cai et al., arXiv:1908.09791): state and rate
         have one lane; the tensors of the plans have a first axis of steps and a second of plans. Each plan prunes a copy of the
@@ -142,7 +142,7 @@ class Program:
         return tf.transpose(x, (0, 2, 1)), y if self.classes else tf.transpose(y, (0, 2, 1)), weight, soft
 
     def gradient(self, quantized: Any, plans: Plans, events: Events, index: Any) -> tuple[Any, Any]:
-        """Return the loss of a batch by lane and its gradient with respect to the quantized weights, packed as they are."""
+        """Return the losses of a batch by lane (total, hard, soft), and the gradient of the quantized weights, packed alike."""
         tf = stack().tf
         x, y, weight, soft = self._batch(events, index)
         kernels, biases = self._unpack(quantized)
@@ -177,7 +177,7 @@ class Program:
             loss, gradient = self.gradient(signed(state.weights, grids), plans, events, schedule.order[number])
             return number + 1, adam(state, gradient, schedule.rate[number], grids[..., 4]), total + loss
 
-        zero = tf.zeros(tf.shape(schedule.rate)[1:])
+        zero = tf.zeros((tf.shape(schedule.rate)[1], 3))
         _, state, total = tf.while_loop(
             lambda number, *_: number < count, step, (tf.constant(0), state, zero), parallel_iterations=1
         )
@@ -198,7 +198,7 @@ class Program:
             order = tf.repeat(schedule.order[number], number_of_plans, axis=0)
             loss, gradient = self.gradient(signed(weights, self.grids(here)), here, events, order)
             moved = adam(state, tf.reduce_mean(gradient, axis=0, keepdims=True), schedule.rate[number], limits)
-            return number + 1, moved, total + tf.reduce_mean(loss)
+            return number + 1, moved, total + tf.reduce_mean(loss[:, 0])
 
         _, state, total = tf.while_loop(
             lambda number, *_: number < count, step, (tf.constant(0), state, tf.constant(0.0)), parallel_iterations=1

@@ -71,7 +71,7 @@ def train_shared(
         rows = list(plans[first : first + epoch])
         steps = len(rows)
         rows += [rows[-1]] * (epoch - steps)  # the tensors keep their shape, so that nothing is compiled again
-        flat = plan_tensors([plan for row in rows for plan in row], [job.teacher] * (epoch * width))
+        flat = plan_tensors(job.architecture, [plan for row in rows for plan in row], [job.teacher] * (epoch * width))
         shared = Plans(*(tf.reshape(part, (epoch, width, *part.shape[1:])) for part in flat))
         rate = np.zeros((epoch, 1), np.float32)
         rate[:steps, 0] = rates[first : first + steps]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,26 @@ from qap.plan import Plan, Precision
 from qap.training.job import Job, Soft
 from qap.training.population.masks import keep_counts
 from qap.training.population.program import BETA_1, BETA_2, EVALUATION_BATCH, Events, Plans, Schedule
-from qap.training.population.quantizers import GRID, grid
+from qap.training.population.quantizers import GRID, grid, identity
 
 
 def _grids(precisions: Sequence[Precision | None]) -> np.ndarray:
     return np.stack([np.zeros(GRID, np.float32) if precision is None else grid(precision) for precision in precisions])
 
 
-def plan_tensors(plans: Sequence[Plan], teachers: Sequence[Soft | None]) -> Plans:
-    """Return plans and the settings of their soft losses, one for each lane."""
+def _rows(plan: Plan | None, layers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grids of kernels, then biases; and those of the activations."""
+    if plan is None:
+        return np.stack([identity()] * (2 * layers)), np.stack([identity()] * layers)
+    found = [layer for _, layer in plan.items()]
+    weights = _grids([layer.weight for layer in found] + [layer.bias for layer in found])
+    return weights, _grids([layer.activation for layer in found])
+
+
+def plan_tensors(architecture: Architecture, plans: Sequence[Plan | None], teachers: Sequence[Soft | None]) -> Plans:
+    """Return plans (None: float) and the settings of their soft losses, one for each lane."""
     tf = stack().tf
-    lanes = [[layer for _, layer in plan.items()] for plan in plans]
-    weight = [_grids([layer.weight for layer in lane] + [layer.bias for layer in lane]) for lane in lanes]
-    activation = [_grids([layer.activation for layer in lane]) for lane in lanes]
+    weight, activation = zip(*(_rows(plan, len(architecture.layers)) for plan in plans), strict=True)
     knobs = [(1.0, 0.0) if soft is None else (soft.temperature, soft.alpha) for soft in teachers]
     return Plans(tf.constant(np.stack(weight)), tf.constant(np.stack(activation)), tf.constant(knobs, tf.float32))
 
@@ -57,6 +64,15 @@ def weight_tensor(architecture: Architecture, weights: Sequence[Weights]) -> Any
     names = _names(architecture)
     lanes = [np.concatenate([np.ravel(lane[name]) for name in names]) for lane in weights]
     return stack().tf.constant(np.stack(lanes), stack().tf.float32)
+
+
+def mask_tensor(architecture: Architecture, lanes: Sequence[Mapping[str, np.ndarray]]) -> Any:
+    """Return the fixed masks of the lanes, (lanes, weights), 1 where there is none."""
+    ones: dict[str, np.ndarray] = {}
+    for name, shape in architecture.shapes.items():
+        ones[f"{name}/kernel"], ones[f"{name}/bias"] = np.ones(shape), np.ones(shape[1])
+    full = [{**ones, **{f"{name}/kernel": mask for name, mask in masks.items()}} for masks in lanes]
+    return weight_tensor(architecture, full)
 
 
 def weight_arrays(architecture: Architecture, packed: np.ndarray) -> dict[str, np.ndarray]:
@@ -92,7 +108,8 @@ def step_sizes(job: Job, total: int) -> np.ndarray:
     number = np.arange(1, total + 1)
     rate = np.full(total, job.learning_rate)
     if job.decay == "cosine":
-        rate = job.learning_rate * 0.5 * (1 + np.cos(np.pi * (number - 1) / total))
+        before, length = job.window or (0, total)
+        rate = job.learning_rate * 0.5 * (1 + np.cos(np.pi * (number - 1 + before) / length))
     one = np.float32(1)
     first, second = (one - (np.float64(np.float32(beta)) ** number).astype(np.float32) for beta in (BETA_1, BETA_2))
     return rate.astype(np.float32) * np.sqrt(second) / first

@@ -181,7 +181,7 @@ def test_what_it_does_not_cover_goes_to_the_keras_engine_and_is_said_once(data: 
     layers = dict(job.plan.items())  # type: ignore[union-attr]
     ternary = Plan((("fc1", replace(layers["fc1"], weight=Precision(2, kind="ternary"))), *list(layers.items())[1:]))
     odd = replace(job, plan=ternary)
-    results = list(engine.train([job, odd, odd, replace(job, plan=None, pruning={})], data))
+    results = list(engine.train([job, odd, odd, replace(job, plan=None, pruning={}, weights=None)], data))
     reference = trained(KerasEngine(), [odd], data)[0]
     assert [isinstance(result, Trained) for result in results] == [True] * 4
     assert worst(results[1], reference) == 0  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from qap.backend import stack
 from qap.training.job import Pruning
-from qap.training.keras_engine import tfmot_schedule
 from qap.training.population.masks import keep_counts, renew
+from qap.training.schedules import tfmot_schedule
 
 SHAPES = [(16, 64), (64, 32), (7, 3), (1, 1), (32, 5)]
 
