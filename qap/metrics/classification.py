@@ -7,6 +7,7 @@ float64. Per class means one against the rest.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -16,14 +17,21 @@ from qap.metrics.weights import event_weights
 
 Kind = Literal["auto", "logits", "probabilities"]
 """What the scores are. ``'auto'``: probabilities when all lie in [0, 1] and every row adds up to 1 within 0.001 (one
-column: when all lie in [0, 1]), else logits."""
+column: when all lie in [0, 1]), else logits. Where the user says ``'probabilities'``, rows may be rounded: within 0.05."""
+
+SUM_AUTO = 1e-3
+SUM_ROUNDED = 0.05
+
+Curve = tuple[np.ndarray, np.ndarray]
+"""Signal and background efficiency, rising from (0, 0) to (1, 1)."""
 
 ROC_POINTS = 200
 ROC_FLOOR = 1e-5
 _BLOCK = 4096  # events whose intermediate arrays stay in the cache
 
 
-def _check_labels(labels: np.ndarray, events: int, classes: int) -> np.ndarray:
+def checked_labels(labels: np.ndarray, events: int, classes: int) -> np.ndarray:
+    """Return the labels as int64, or refuse what is no class number for each event."""
     values = np.asarray(labels)
     if values.shape != (events,) or events == 0:
         raise InputError(f"labels: expected one class number per event ({events}), received shape {values.shape}")
@@ -41,7 +49,7 @@ def _check_labels(labels: np.ndarray, events: int, classes: int) -> np.ndarray:
     return numbers
 
 
-def _check_scores(scores: np.ndarray, kind: Kind) -> tuple[np.ndarray, bool]:
+def checked_scores(scores: np.ndarray, kind: Kind) -> tuple[np.ndarray, bool]:
     """Return the scores as (events, columns) float64, and whether they are probabilities."""
     values = np.asarray(scores)
     if values.dtype.kind not in "biuf":
@@ -60,7 +68,8 @@ def _check_scores(scores: np.ndarray, kind: Kind) -> tuple[np.ndarray, bool]:
         return values, False
     fits = bool(np.all((values >= 0) & (values <= 1)))
     if fits and values.shape[1] > 1:
-        fits = bool(np.all(np.abs(values.sum(axis=1) - 1) < 1e-3))
+        tolerance = SUM_ROUNDED if kind == "probabilities" else SUM_AUTO
+        fits = bool(np.all(np.abs(values.sum(axis=1) - 1) < tolerance))
     if kind == "probabilities" and not fits:
         raise InputError("scores: expected probabilities, each row adding up to 1; give logits with kind='logits'")
     return values, fits
@@ -87,7 +96,7 @@ def class_scores(scores: np.ndarray, kind: Kind = "auto") -> np.ndarray:
     InputError
         Scores that are not finite numbers in that shape.
     """
-    values, probabilities = _check_scores(scores, kind)
+    values, probabilities = checked_scores(scores, kind)
     if values.shape[1] == 1:
         return np.hstack([1 - values, values] if probabilities else [-values, values])
     if probabilities:
@@ -128,7 +137,7 @@ def predicted(scores: np.ndarray, kind: Kind = "auto") -> np.ndarray:
     -------
     (events,) int64 array
     """
-    values, probabilities = _check_scores(scores, kind)
+    values, probabilities = checked_scores(scores, kind)
     if values.shape[1] == 1:
         return (values[:, 0] > (0.5 if probabilities else 0.0)).astype(np.int64)
     return values.argmax(axis=1)
@@ -156,7 +165,7 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None 
         Arrays that do not fit.
     """
     found = predicted(scores, kind)
-    truth = _check_labels(labels, len(found), _classes(scores))
+    truth = checked_labels(labels, len(found), _classes(scores))
     return float(np.average(found == truth, weights=event_weights(weights, len(found))))
 
 
@@ -165,7 +174,7 @@ def _classes(scores: np.ndarray) -> int:
     return 2 if len(shape) == 1 else max(2, shape[1])
 
 
-def _curve(score: np.ndarray, signal: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _curve(score: np.ndarray, signal: np.ndarray, weights: np.ndarray) -> Curve:
     """Return signal and background efficiency at every distinct cut on a score, from (0, 0) to (1, 1)."""
     order = np.argsort(-score)
     ranked, weight, true = score[order], weights[order], signal[order]
@@ -194,17 +203,35 @@ def full_roc(
     InputError
         Arrays that do not fit, or a class without events.
     """
-    ranked = class_scores(scores, kind)
-    events, classes = ranked.shape
-    truth = _check_labels(labels, events, classes)
-    weight = event_weights(weights, events)
+    ranked, truth, weight = _ranked(labels, scores, weights, kind)
     curves = []
-    for k in range(classes):
-        signal = truth == k
-        if not (weight * signal).sum() > 0 or not (weight * ~signal).sum() > 0:
-            raise InputError(f"labels: class {k} has {signal.sum()} of {events} events or no weight: no ROC is defined")
-        curves.append(_curve(ranked[:, k], signal, weight))
+    for k, curve in enumerate(_curves(ranked, truth, weight)):
+        if curve is None:
+            raise InputError(f"labels: class {k} has {(truth == k).sum()} of {len(truth)} events or no weight: no ROC is defined")
+        curves.append(curve)
     return curves
+
+
+def _ranked(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None, kind: Kind
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ranked = class_scores(scores, kind)
+    return ranked, checked_labels(labels, *ranked.shape), event_weights(weights, len(ranked))
+
+
+def _curves(ranked: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Iterator[Curve | None]:
+    """Yield the curve of each class, None where the class or the rest has no weight."""
+    for k in range(ranked.shape[1]):
+        signal = truth == k
+        both = (weight * signal).sum() > 0 and (weight * ~signal).sum() > 0
+        yield _curve(ranked[:, k], signal, weight) if both else None
+
+
+def defined_curves(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None, kind: Kind = "auto"
+) -> list[Curve | None]:
+    """Return the curves of `full_roc`, None for a class without events or without others; parameters as for `accuracy`."""
+    return list(_curves(*_ranked(labels, scores, weights, kind)))
 
 
 def area(signal: np.ndarray, background: np.ndarray) -> float:
@@ -329,6 +356,6 @@ def confusion(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
     (classes, classes) float64 array
     """
     found, classes = predicted(scores, kind), _classes(scores)
-    truth = _check_labels(labels, len(found), classes)
+    truth = checked_labels(labels, len(found), classes)
     weight = event_weights(weights, len(found))
     return np.bincount(truth * classes + found, weight, classes * classes).reshape(classes, classes)
