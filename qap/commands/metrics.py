@@ -66,8 +66,6 @@ def _whole(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Print the metrics; return the exit code."""
-    import numpy as np
-
     from qap.metrics.summary import Options, summary
 
     try:
@@ -75,8 +73,7 @@ def run(options: argparse.Namespace) -> int:
         wanted = Options(
             options.kind, options.bins, options.background_efficiency, options.input_rate_khz, options.delta, options.edges
         )
-        with np.errstate(invalid="ignore"):  # labels beyond the largest integer: refused with their value
-            found = {"file": options.predictions.name, **summary(arrays, wanted)}
+        found = {"file": options.predictions.name, **summary(arrays, wanted)}
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
         if options.output is not None:
             _write(options.output, text + "\n")
@@ -120,7 +117,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path}: expected an .npz file with the arrays labels and scores, as numpy.savez writes it")
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names: list[str] = list(file.files)
             arrays: dict[str, Any] = {name: file[name] for name in ARRAYS if name in names}
     except (OSError, ValueError, EOFError, TypeError, KeyError, RuntimeError, MemoryError, SyntaxError) as error:

@@ -40,13 +40,12 @@ def checked_labels(labels: np.ndarray, events: int, classes: int) -> np.ndarray:
     odd = ~np.isfinite(values) | (values != np.rint(values))
     if np.any(odd):
         raise InputError(f"labels: expected class numbers 0 to {classes - 1}, received {values[odd][0]}")
-    numbers = values.astype(np.int64)
-    if numbers.min() < 0 or numbers.max() >= classes:
+    if values.min() < 0 or values.max() >= classes:
         raise InputError(
             f"labels: expected class numbers 0 to {classes - 1} for the scores' {classes} classes, received "
-            f"{numbers.min()} to {numbers.max()}"
+            f"{values.min()} to {values.max()}"
         )
-    return numbers
+    return values.astype(np.int64)
 
 
 def checked_scores(scores: np.ndarray, kind: Kind) -> tuple[np.ndarray, bool]:
