@@ -19,6 +19,16 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes to a temporary name in the same folder, then rename it."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an .npz file to a temporary name in the same folder, then rename it."""
     temporary = path.with_name(f".{path.stem}.part.npz")

@@ -1,0 +1,1 @@
+"""Models written for other tools, each run by its own interpreter and compared with Keras or QKeras."""
