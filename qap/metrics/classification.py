@@ -17,10 +17,10 @@ from qap.metrics.weights import event_weights
 
 Kind = Literal["auto", "logits", "probabilities"]
 """What the scores are. ``'auto'``: probabilities when all lie in [0, 1] and every row adds up to 1 within 0.001 (one
-column: when all lie in [0, 1]), else logits. Where the user says ``'probabilities'``, rows may be rounded: within 0.05."""
+column: when all lie in [0, 1]), else logits. Where the user says ``'probabilities'``, rows may be rounded: within 0.1."""
 
 SUM_AUTO = 1e-3
-SUM_ROUNDED = 0.05
+SUM_ROUNDED = 0.1
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Signal and background efficiency, rising from (0, 0) to (1, 1)."""

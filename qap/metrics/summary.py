@@ -26,7 +26,7 @@ class Options:
     Parameters
     ----------
     kind : {'auto', 'logits', 'probabilities'}, default 'auto'
-        ``'auto'`` also takes rounded probabilities, rows that add up to 1 within 0.05, and says so.
+        ``'auto'`` also takes rounded probabilities, rows that add up to 1 within 0.1, and says so.
     bins : int, default 15
         Of the reliability diagram.
     background_efficiency : float, default 0.01

@@ -184,7 +184,7 @@ def test_temperature_refuses_what_it_cannot_calibrate():
         (([0, 2], [[1.0, 2], [3, 4]]), "class numbers 0 to 1"),
         (([0, 1], [[1.0, 2], [3, np.inf]]), "event 1"),
         (([0, 1], [[1.0, 2], [3, 4]], [1.0]), "weights: expected one per event"),
-        (([0, 1], [[0.5, 0.4], [0.5, 0.5]], None, "probabilities"), "adding up to 1"),
+        (([0, 1], [[0.5, 0.3], [0.5, 0.5]], None, "probabilities"), "adding up to 1"),
     ],
 )
 def test_wrong_input(arguments, message):
