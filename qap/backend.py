@@ -49,13 +49,17 @@ KERAS_3 = (
 
 @dataclass(frozen=True)
 class Stack:
-    """The loaded libraries: TensorFlow, Keras 2, QKeras, TF-MOT's sparsity and clustering modules."""
+    """The loaded libraries: TensorFlow, Keras 2, QKeras, TF-MOT's sparsity and clustering modules.
+
+    `cluster_weights` is TF-MOT's own with the option to keep zeros, which its public module leaves out.
+    """
 
     tf: Any
     keras: Any
     qkeras: Any
     sparsity: Any
     clustering: Any
+    cluster_weights: Any
 
 
 def _installed(name: str) -> bool:
@@ -128,13 +132,14 @@ def stack() -> Stack:
         import qkeras
         import tf_keras
         from tensorflow_model_optimization.clustering import keras as clustering
+        from tensorflow_model_optimization.python.core.clustering.keras.experimental.cluster import cluster_weights
         from tensorflow_model_optimization.sparsity import keras as sparsity
     for module in ("tf_keras", "qkeras", "tensorflow_model_optimization"):
         warnings.filterwarnings("ignore", module=module)  # what they say of each other's classes helps no user
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
-    return Stack(tf, tf_keras, qkeras, sparsity, clustering)
+    return Stack(tf, tf_keras, qkeras, sparsity, clustering, cluster_weights)
 
 
 @contextlib.contextmanager

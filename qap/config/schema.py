@@ -97,7 +97,7 @@ class Train(Section):
 class Schedule(Section):
     """When pruning acts, as fractions of the training steps; masks are renewed every `frequency` steps."""
 
-    schedule: Literal["constant", "polynomial"] = "polynomial"
+    schedule: Literal["constant", "polynomial", "cosine"] = "polynomial"
     begin: Fraction = 0.0
     end: Fraction = 0.5
     frequency: Positive = 16
@@ -110,9 +110,57 @@ class Schedule(Section):
 
 
 class Prune(Schedule):
-    """The pruning schedule of all layers, and of single layers where they differ."""
+    """The pruning schedule of all layers, and of single layers where they differ; how the weights to go are chosen."""
 
     layers: dict[str, Schedule] = {}
+    criterion: Literal["magnitude", "taylor", "fisher", "block_fisher", "activation"] = "magnitude"
+    """Importance of a weight. Magnitudes of single weights go by TF-MOT's schedule, all else is renewed `rounds` times."""
+    rounds: Positive = 4
+    """Renewals of the masks between begin and end where TF-MOT does not do them; rounds of iterative pruning."""
+    rewind: Fraction = 0.05
+    """Lottery ticket: the survivors go back to their values at this part of the first training."""
+
+
+class PTQ(Section):
+    """How post-training quantization finds ranges."""
+
+    events: Annotated[int, Field(ge=2)] = 4096
+    """Training events to calibrate with."""
+    range: Literal["mse", "percentile"] = "mse"
+    """Power-of-two range with the smallest mean squared error, or the smallest one that holds `percentile` of the values."""
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.9
+
+
+class LowRank(Section):
+    """Dense kernels as products of two thinner ones."""
+
+    rank: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Rank as a fraction of the largest that a kernel has; kernels that would not get smaller stay."""
+
+
+class Cluster(Section):
+    """Weight clustering by TF-MOT."""
+
+    values: Annotated[int, Field(ge=2)] = 16
+    """Distinct values of a kernel."""
+
+
+Teacher = Literal["parent"] | Annotated[str, Field(pattern=r".\.keras$")] | Annotated[list[Positive], Field(min_length=1)]
+
+
+class Distill(Section):
+    """Knowledge distillation: the students of the methods ``distill`` and ``distill+…`` learn from frozen teachers."""
+
+    teachers: Annotated[list[Teacher], Field(min_length=1)] = ["parent"]
+    """The student's own float parent, a .keras file, or hidden widths of a network to train; of several the mean counts."""
+    seeds: Positive = 1
+    """Networks that are trained for each teacher that is given by its widths."""
+    temperature: Annotated[float, Field(gt=0)] = 3.0
+    alpha: Fraction = 0.5
+    """Share of the soft loss."""
+    features: str | None = None
+    """Hidden layer whose values are to match those of the first teacher's layer of that name (None: outputs only)."""
+    feature_weight: Annotated[float, Field(gt=0)] = 1.0
 
 
 class LayerSpace(Section):
@@ -252,7 +300,13 @@ class Study(Section):
     data: Data = Data()
     model: Model = Model()
     train: Train = Train()
+    compress: Annotated[list[str], Field(min_length=1)] = ["qap"]
+    """Methods one after another, for example [distill, qap]; ``distill+qap`` does both in one pass."""
     prune: Prune = Prune()
+    ptq: PTQ = PTQ()
+    low_rank: LowRank = LowRank()
+    cluster: Cluster = Cluster()
+    distill: Distill = Distill()
     search: Search = Search()
     firmware: Firmware = Firmware()
     timing: Timing = Timing()

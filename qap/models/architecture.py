@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qap.errors import InputError
@@ -83,6 +83,11 @@ class Architecture:
     def outputs(self) -> int:
         """Units of the last layer."""
         return self.layers[-1].units
+
+    @property
+    def folded(self) -> Architecture:
+        """The same without BatchNormalization: what the weights describe once it is folded into them."""
+        return replace(self, layers=tuple(replace(layer, batchnorm=False) for layer in self.layers))
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qap.candidate import Candidate, Cost
-from qap.compress.qap import Context
+from qap.compress.context import Context
 from qap.config.schema import Study as Config
 from qap.cost.candidate_cost import budget, prediction
 from qap.cost.csynth import synthesis_cost

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qap.compress.qap import Context
+from qap.compress.context import Context
 from qap.config.schema import Study as Config
 from qap.datasets.load import load_dataset
 from qap.report.compose import compose

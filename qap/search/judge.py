@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from qap.candidate import Candidate, Parity
-from qap.compress.qap import Context
+from qap.compress.context import Context
 from qap.errors import InputError, QapError
 from qap.files import write_arrays, write_text
 from qap.firmware.convert import convert, write_test_vectors

@@ -9,7 +9,7 @@ from typing import Any
 
 from qap.backend import custom_objects, stack
 from qap.candidate import Candidate
-from qap.compress.qap import Context
+from qap.compress.context import Context
 from qap.datasets.dataset import Split
 from qap.datasets.hold_back import hold_back
 from qap.errors import QapError

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from qap.candidate import Candidate
-from qap.compress.qap import Context, check
+from qap.compress.context import Context
+from qap.compress.pipeline import Chain, parse_chain, quantizes
+from qap.compress.qap import check
+from qap.compress.teachers import Teachers
 from qap.config.schema import Study as Config
 from qap.datasets.dataset import Dataset
 from qap.datasets.hold_back import hold_back
 from qap.datasets.load import load_dataset
-from qap.errors import QapError
+from qap.errors import InputError, QapError
 from qap.models.architecture import OUTPUT, Architecture
 from qap.models.builders import build, user_builder
 from qap.plan import Plan, Precision
@@ -84,7 +87,27 @@ def make_context(
     builder = user_builder(config.model.function, folder) if config.model.function else build
     engine: Engine = PopulationEngine(say=say) if config.train.engine == "population" else KerasEngine()
     metrics = wanted_metrics(config, data.class_names or ())
-    return Context(data, engine, config.train, config.prune, config.seed, builder, metrics=metrics)
+    return Context(
+        data, engine, config.train, config.prune, config.seed, builder, metrics=metrics,
+        ptq=config.ptq, low_rank=config.low_rank, cluster=config.cluster,
+    )  # fmt: skip
+
+
+def search_chain(config: Config) -> Chain:
+    """Return the methods that a search sends every plan through.
+
+    Raises
+    ------
+    InputError
+        A chain that ends in a float network, or changes the plan that the search has chosen.
+    """
+    chain = parse_chain(config.compress)
+    if not quantizes(chain):
+        raise InputError(f"compress: {config.compress} ends in a float network; a search needs a quantized one: add qat or qap")
+    for link in chain:
+        if not link.method.keeps_plan:
+            raise InputError(f"compress: {link.name} changes the plan that a search has chosen; use it in qap compare")
+    return chain
 
 
 def run_search(
@@ -136,6 +159,7 @@ def run_search(
     KeyboardInterrupt
         Ctrl-C; what is trained is stored.
     """
+    chain = search_chain(config)
     data = data or load_dataset(config.data, folder)
     check_objectives(config, data.task)
     space = PlanSpace(
@@ -155,7 +179,9 @@ def run_search(
     study.bind_data(digest(data))
     keep_reports(study, folder)
     known = {(record.candidate.id, record.rung): record for record in study.records()}
-    searcher = Searcher(study, context, space, watch, known, cost_model(study))
+    searcher = Searcher(study, context, space, watch, known, cost_model(study), chain)
+    teachers = Teachers(config.distill, config.model, searched, searcher.float_weights, folder)
+    searcher.context = replace(context, teacher=teachers)
     study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
     _first(searcher, plans)
     if config.search.strategy == "hybrid" and sampler is None and isinstance(strategy, OptunaStrategy):

@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qap.candidate import Candidate
-from qap.compress.qap import Context, candidate_seed, compress
+from qap.compress.context import Context
+from qap.compress.parents import train_float
+from qap.compress.pipeline import Chain, compress
+from qap.compress.ranges import Calibration
 from qap.config.schema import Study as Config
 from qap.cost.candidate_cost import candidate_cost
 from qap.cost.model import Model
-from qap.errors import QapError
 from qap.metrics.evaluate import evaluate
 from qap.models.architecture import Architecture
-from qap.models.builders import float_logits
+from qap.models.builders import Weights, float_logits
 from qap.plan import Plan
 from qap.search.objectives import DROP, limits, values, violations
-from qap.search.space import Calibration, PlanSpace, Point
+from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Told
 from qap.search.study import RUNG, Parent, Record, Study
-from qap.training.job import Engine, Failed, Job
+from qap.training.job import Engine, Failed
 
 CALIBRATION_EVENTS = 4096
 
@@ -65,6 +67,8 @@ class Searcher:
         Records in the store by candidate and rung.
     model : Model
         For the csynth-equivalent figures.
+    chain : Chain
+        Methods that every candidate goes through.
     """
 
     study: Study
@@ -73,6 +77,7 @@ class Searcher:
     watch: Watch
     known: dict[Key, Record]
     model: Model
+    chain: Chain
     seen: dict[Key, Record] = field(default_factory=dict)
     best: dict[str, Candidate] = field(default_factory=dict)
     seconds: float = 0.0
@@ -106,7 +111,7 @@ class Searcher:
             return self.calibrations[architecture.id]
         parent = self.study.load_parent(architecture)
         if parent is None:
-            self.report(f"training the float parent {architecture}")
+            self.report(f"training the float network {architecture}")
             parent = self._train_parent(architecture)
         sample = self.context.data.train.x[:CALIBRATION_EVENTS]
         calibration = Calibration(parent.weights, float_logits(architecture, parent.weights, sample))
@@ -115,19 +120,16 @@ class Searcher:
         return calibration
 
     def _train_parent(self, architecture: Architecture) -> Parent:
-        train, data = self.config.train, self.context.data
-        job = Job(
-            architecture, None, None, train.parent_epochs, train.batch, train.learning_rate, train.decay,
-            candidate_seed(self.config.seed, f"parent {architecture.id}"), builder=self.context.builder,
-        )  # fmt: skip
-        trained = next(iter(self.context.engine.train([job], data)))
-        if isinstance(trained, Failed):
-            raise QapError(f"float parent {architecture}: {trained.reason}")
+        data, trained = self.context.data, train_float(architecture, self.context)
         metrics = evaluate(data.task, data.validation, trained.validation)
         parent = Parent(architecture, trained.weights, {f"{k}_validation": v for k, v in metrics.items()})
         self.study.save_parent(parent, trained.model)
         self.study.log(f"float parent {architecture}: {dict(parent.metrics)}")
         return parent
+
+    def float_weights(self, architecture: Architecture, number: int) -> Weights:
+        """Return the folded weights of a float network: 0 is the parent, others are trained for distillation."""
+        return train_float(architecture, self.context, number).weights if number else self.parent(architecture).weights
 
     def from_plan(self, architecture: Architecture, plan: Plan) -> Candidate:
         """Return a candidate that starts from the float parent."""
@@ -165,7 +167,7 @@ class Searcher:
         batch = list(candidates)
         fresh = {one.id: one for one in batch if (one.id, rung) not in self.seen and (one.id, rung) not in self.known}
         context = replace(self.context, epochs=epochs, engine=engine or self.context.engine)
-        results = zip(fresh, compress(fresh.values(), context), strict=True)
+        results = zip(fresh, compress(fresh.values(), context, self.chain), strict=True)
         records = []
         for candidate in batch:
             key = candidate.id, rung

@@ -4,70 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from qap.compress.ranges import Calibration, bias_precision
 from qap.config.schema import LayerSpace, Model, Space
 from qap.errors import InputError, suggestion
 from qap.models.architecture import OUTPUT, Architecture
-from qap.models.builders import Weights
-from qap.plan import MAX_BITS, LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan, Precision
 
 Point = Mapping[str, int | float]
 """One choice for every knob, by the knob's name."""
 
 KINDS = ("weight_bits", "activation_bits", "sparsity", "units")
 DEPTH = "depth"
-GUARD_BITS = 1  # integer bits a bias gets beyond the parent's largest, for training to move it
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What the float parent tells of ranges.
-
-    Parameters
-    ----------
-    weights : mapping
-        The parent's folded weights.
-    outputs : mapping of str to array
-        Every layer's output on a sample of training events, after the activation.
-    """
-
-    weights: Weights
-    outputs: Mapping[str, np.ndarray]
-    _found: dict[tuple[str, str, int, bool], int] = field(default_factory=dict, repr=False, compare=False)
-
-    def weight_integer(self, layer: str, bits: int) -> int:
-        """Return the best integer bits of a layer's kernel."""
-        return self._integer("kernel", layer, self.weights[f"{layer}/kernel"], bits, signed=True)
-
-    def activation_integer(self, layer: str, bits: int, signed: bool) -> int:
-        """Return the best integer bits of a layer's output."""
-        return self._integer("output", layer, self.outputs[layer], bits, signed)
-
-    def _integer(self, kind: str, layer: str, values: np.ndarray, bits: int, signed: bool) -> int:
-        key = kind, layer, bits, signed
-        if key not in self._found:  # a search asks for the same few thousands of times
-            self._found[key] = best_integer(values, bits, signed)
-        return self._found[key]
-
-
-def best_integer(values: np.ndarray, bits: int, signed: bool) -> int:
-    """Return the integer bits with the smallest mean squared error of quantizing the values; ties go to fewer bits."""
-    choices = range(0, bits - int(signed) + 1)
-    errors = [float(np.mean((Precision(bits, i, signed).quantize(values) - values) ** 2)) for i in choices]
-    return int(np.argmin(errors))
-
-
-def bias_precision(bias: np.ndarray, bits: int | str, weight: Precision, inputs: Precision) -> Precision:
-    """Return the bias's type: the accumulator's grid for ``'auto'``, else the given bits around the parent's range."""
-    integer = max(int(np.ceil(np.log2(max(float(np.abs(bias).max()), 2.0**-20)))), 0) + GUARD_BITS
-    if bits == "auto":
-        return Precision(min(weight.fractional + inputs.fractional + integer + 1, MAX_BITS), integer)
-    return Precision(int(bits), min(integer, int(bits) - 1))
 
 
 @dataclass(frozen=True, eq=False)

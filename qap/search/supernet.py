@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qap.candidate import Candidate
-from qap.compress.qap import candidate_seed
+from qap.compress.context import candidate_seed
 from qap.errors import InputError
 from qap.files import write_arrays, write_text
 from qap.metrics.evaluate import evaluate

@@ -50,8 +50,10 @@ def distillation_loss(data: Dataset, teacher: Soft) -> Any:
         if not classes:
             return tf.reduce_mean((logits - labels) ** 2, axis=1), tf.reduce_mean((logits - outputs) ** 2, axis=1)
         hard = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        cross = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(outputs / temperature), logits / temperature)
-        return hard, temperature**2 * cross
+        softened = tf.nn.softmax(outputs / temperature)
+        cross = tf.nn.softmax_cross_entropy_with_logits(softened, logits / temperature)
+        entropy = tf.nn.softmax_cross_entropy_with_logits(softened, outputs / temperature)
+        return hard, temperature**2 * (cross - entropy)
 
     class Distillation(keras.losses.Loss):  # type: ignore[name-defined]
         sums = tf.Variable([0.0, 0.0, 0.0], trainable=False)

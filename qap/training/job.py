@@ -78,7 +78,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Soft:
-    """Soft targets from a teacher: loss = (1 − α)·hard + α·T²·H(softmax(teacher/T), softmax(logits/T)).
+    """Soft targets from a teacher: loss = (1 − α)·hard + α·T²·KL(softmax(teacher/T) ‖ softmax(logits/T)).
 
     Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", arXiv:1503.02531. In regression the second
     term is α times the mean squared difference to the teacher; T has no meaning there.

@@ -161,21 +161,17 @@ def fit(
 
 
 def _clustered(model: Any, job: Job) -> Any:
-    """Return a copy of the model whose kernels TF-MOT keeps at `job.clusters` values, zeros kept zero."""
-    cluster, keras = stack().clustering, stack().keras
-    kernels = set(job.architecture.shapes)
+    """Return a model whose kernels TF-MOT keeps at `job.clusters` values, zeros kept zero."""
+    libraries = stack()
+    start = libraries.clustering.CentroidInitialization.KMEANS_PLUS_PLUS
 
     def wrap(layer: Any) -> Any:
-        copy = layer.__class__.from_config(layer.get_config())
-        if layer.name not in kernels:
-            return copy
-        start = cluster.CentroidInitialization.KMEANS_PLUS_PLUS
-        return cluster.experimental.cluster_weights(copy, job.clusters, start, preserve_sparsity=True)
+        if layer.name not in job.architecture.shapes:
+            return layer.__class__.from_config(layer.get_config())
+        # the layer itself, no copy: the wrapper seeks the clusters in its weights as it is built
+        return libraries.cluster_weights(layer, job.clusters, start, preserve_sparsity=True)
 
-    copy = keras.models.clone_model(model, clone_function=wrap)
-    for layer in model.layers:
-        copy.get_layer(f"cluster_{layer.name}" if layer.name in kernels else layer.name).set_weights(layer.get_weights())
-    return copy
+    return libraries.keras.models.clone_model(model, clone_function=wrap)
 
 
 class KerasEngine:

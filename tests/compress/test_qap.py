@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from qap.candidate import Candidate
-from qap.compress.qap import Context, candidate_seed, check, compress, schedules
+from qap.compress.context import Context, candidate_seed
+from qap.compress.pipeline import compress
+from qap.compress.qap import check, schedules
 from qap.config.schema import Prune, Schedule, Train
 from qap.cost.counts import count
 from qap.datasets.dataset import Dataset

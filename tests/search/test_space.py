@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qap.compress.ranges import Calibration, best_integer, bias_precision
 from qap.config.schema import LayerSpace, Model, Space
 from qap.errors import InputError
 from qap.models.builders import float_logits
 from qap.plan import Precision
-from qap.search.space import Calibration, PlanSpace, best_integer, bias_precision
+from qap.search.space import PlanSpace
 
 INPUT = Precision(8, 2)
 MODEL = Model(hidden=[10, 8, 6], batchnorm=False)

@@ -163,7 +163,7 @@ def test_the_distillation_loss_is_the_weighted_sum_of_both_terms(data: Dataset, 
         weight = dataset.train.weight[batch] / dataset.train.weight.mean()
         if dataset is data:
             hard = -log_softmax(z)[np.arange(100), y]
-            other = 9 * -(np.exp(log_softmax(soft / 3)) * log_softmax(z / 3)).sum(1)
+            other = 9 * (np.exp(log_softmax(soft / 3)) * (log_softmax(soft / 3) - log_softmax(z / 3))).sum(1)
         else:
             hard, other = ((z - y) ** 2).mean(1), ((z - soft) ** 2).mean(1)
         expected = np.mean(weight * (0.3 * hard + 0.7 * other))

@@ -47,8 +47,9 @@ def loss_and_gradient(outputs: Any, y: Any, weight: Any, soft: Any, knobs: Any, 
         temperature, alpha = knobs[:, 0, None], knobs[:, 1, None]
         if classes:
             wide = temperature[:, None]
-            other, slope = _cross_entropy(outputs / wide, tf.nn.softmax(soft / wide, axis=1))
-            other, slope = temperature**2 * other, wide * slope
+            softened = tf.nn.softmax(soft / wide, axis=1)
+            cross, slope = _cross_entropy(outputs / wide, softened)
+            other, slope = temperature**2 * (cross - _cross_entropy(soft / wide, softened)[0]), wide * slope
         else:
             other, slope = _squared(outputs, soft)
         loss = (1 - alpha) * loss + alpha * other

@@ -35,12 +35,12 @@ class Topology:
     def of(cls, architecture: Architecture, plan: Plan | None) -> Topology:
         """Return the topology of a plan; a float network (None) has that of a plan without quantized linear outputs."""
         if plan is None:
-            return cls(architecture, tuple(UNSIGNED if one.activation == "relu" else None for one in architecture.layers))
+            return cls(architecture.folded, tuple(UNSIGNED if one.activation == "relu" else None for one in architecture.layers))
         found = []
         for _, layer in plan.items():
             activation = layer.activation
             found.append(None if activation is None else SIGNED if activation.signed else UNSIGNED)
-        return cls(architecture, tuple(found))
+        return cls(architecture.folded, tuple(found))
 
 
 def forward(topology: Topology, kernels: list[Any], biases: list[Any], grids: Any, x: Any) -> tuple[list[Any], list[Any]]:

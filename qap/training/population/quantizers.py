@@ -37,9 +37,9 @@ def limit(precision: Precision) -> float:
     return max(1.0, float(np.ldexp(1.0, precision.integer)))
 
 
-def identity() -> np.ndarray:
-    """Return the row of `grid` that leaves float32 values as they are, up to 2**26: a grid too fine to round anything."""
-    return np.array([2.0**100, -(2.0**126), 2.0**126, 2.0**-100, np.inf], np.float32)
+def identity(*, signed: bool) -> np.ndarray:
+    """Return the row of `grid` that rounds no float32 value below 2**26: a grid finer than any, unsigned with the cut at 0."""
+    return np.array([2.0**100, -(2.0**126) if signed else 0.0, 2.0**126, 2.0**-100, np.inf], np.float32)
 
 
 def signed(values: Any, grids: Any) -> Any:

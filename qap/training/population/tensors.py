@@ -26,7 +26,7 @@ def _grids(precisions: Sequence[Precision | None]) -> np.ndarray:
 def _rows(plan: Plan | None, layers: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the grids of kernels, then biases; and those of the activations."""
     if plan is None:
-        return np.stack([identity()] * (2 * layers)), np.stack([identity()] * layers)
+        return np.stack([identity(signed=True)] * (2 * layers)), np.stack([identity(signed=False)] * layers)
     found = [layer for _, layer in plan.items()]
     weights = _grids([layer.weight for layer in found] + [layer.bias for layer in found])
     return weights, _grids([layer.activation for layer in found])
