@@ -63,7 +63,7 @@ def agree(model: Sequence[np.ndarray], export: Sequence[np.ndarray], labels: np.
     for one, other in zip(model, export, strict=True):
         gap = np.abs(one.astype(np.float64) - other).reshape(events, -1)
         equal &= (gap == 0).all(axis=1)
-        largest = max(largest, float(gap.max()))
+        largest = float(np.maximum(largest, gap.max()))  # NaN stays NaN
     if len(model) != 1 or model[0].ndim != 2 or model[0].shape[1] < 2:
         return Agreement(events, int(equal.sum()), largest)
     ours, theirs = (array[0].argmax(axis=1) for array in (model, export))

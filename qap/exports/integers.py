@@ -24,6 +24,8 @@ from qap.firmware.values import Grid
 
 FORMAT = "qap-integers"
 VERSION = 1
+MAX_BITS = 63
+"""Of a tensor in a file: NumPy's integers have 64."""
 NAMES = {"kernel": "kernel", "depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise", "bias": "bias"}
 """Keras's names of weights → ours, those of QKeras's quantizers."""
 _AP_FIXED = re.compile(r"ap_(u?)fixed<(\d+),(-?\d+)>")
@@ -206,11 +208,15 @@ def _tensor(where: str, entry: Any) -> FixedPoint:
         found = _AP_FIXED.fullmatch(entry["type"])
         integers = np.asarray(entry["integers"])
         shape, precision = tuple(entry["shape"]), entry["precision"]
+        if 0 in shape:  # nested lists do not say the axes behind an empty one
+            integers = integers.reshape(shape)
         fractional = entry["fractional_bits"]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{where}: damaged: expected type, fractional_bits, precision, shape and integers") from None
     if found is None or int(found[2]) - int(found[3]) != fractional:
         raise InputError(f"{where}: the type {entry['type']!r} does not say {fractional!r} fractional bits")
+    if not 1 <= int(found[2]) <= MAX_BITS:
+        raise InputError(f"{where}: expected a type of 1 to {MAX_BITS} bits, received {entry['type']}")
     kind = FixedType(int(found[2]), fractional, not found[1])
     if integers.shape != shape or (integers.dtype.kind not in "iu" and integers.size):
         raise InputError(f"{where}: expected integers of shape {shape}, received {integers.dtype} of shape {integers.shape}")

@@ -75,7 +75,7 @@ def narrowest(grid: Grid) -> FixedType:
     """Return the narrowest type that holds constants."""
     flat = grid.values.ravel()
     low, high = min(flat, default=0), max(flat, default=0)
-    magnitude = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
+    magnitude = max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0)
     return FixedType(max(1, magnitude + (low < 0)), -grid.lsb, bool(low < 0))
 
 
