@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,14 +75,21 @@ def run(options: argparse.Namespace) -> int:
             options.kind, options.bins, options.background_efficiency, options.input_rate_khz, options.delta, options.edges
         )
         found = {"file": options.predictions.name, **summary(arrays, wanted)}
-        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(found, indent=1, allow_nan=False)
         if options.output is not None:
             _write(options.output, text + "\n")
-        print(text)
+        _print(text)
     except KeyboardInterrupt:
         print("qap metrics: stopped", file=sys.stderr)
         return 1
     return 0
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader, such as head, has seen enough: nothing is left to flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(path: Path, text: str) -> None:

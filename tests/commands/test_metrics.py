@@ -333,3 +333,11 @@ def test_it_is_light(tmp_path):
     first, heavy, seconds = done.stderr.split()
     assert (first, heavy) == ("0", "set()")
     assert float(seconds) < 3  # 0.8 s on an idle core
+
+
+def test_a_reader_that_stops_early_sees_no_traceback(tmp_path):
+    path = _file(tmp_path, labels=LABELS, scores=LOGITS)
+    done = subprocess.run(
+        f"{sys.executable} -m qap metrics {path} --bins 20000 | head -2", shell=True, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout.splitlines()[0], done.stderr) == ("{", "")
