@@ -120,9 +120,9 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
 
     import numpy as np
 
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
     try:
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path}: expected an .npz file with the arrays labels and scores, as numpy.savez writes it")
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
