@@ -24,4 +24,4 @@ def _steps(candidate: Candidate, context: Context) -> Steps:
     return (yield from in_rounds(candidate, context, levels, ends, quantized=True, one_decay=False))
 
 
-METHOD = Method(_steps, "prune and train with quantization in rounds")
+METHOD = Method(_steps, "prune and train with quantization in rounds", prunes=True)

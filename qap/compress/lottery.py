@@ -25,4 +25,4 @@ def _steps(candidate: Candidate, context: Context) -> Steps:
     return shrunk(masked(ticket.with_(weights=result.weights), masks))
 
 
-METHOD = Method(_steps, "train, prune, rewind the survivors to early values, train again")
+METHOD = Method(_steps, "train, prune, rewind the survivors to early values, train again", prunes=True)

@@ -23,6 +23,9 @@ SCORED_EVENTS = 4096
 """Training events behind the criteria that look at data."""
 
 
+SMALLEST = 1e-300
+
+
 def zeros_kept(candidate: Candidate) -> Masks:
     """Return masks that keep the zeros of a candidate's kernels zero, for the kernels that have any."""
     found = {name: np.asarray((candidate.weights or {})[f"{name}/kernel"]) != 0 for name in candidate.architecture.shapes}
@@ -76,6 +79,8 @@ def choose(candidate: Candidate, context: Context, level: float = 1.0, *, quanti
         A granularity that does not fit a layer or cannot give its sparsity.
     """
     importance = _importance(candidate, context, quantized)
+    for name, values in importance.items():  # of weights that score nothing, those go first that are gone
+        importance[name] = np.where((candidate.weights or {})[f"{name}/kernel"] == 0, -SMALLEST, values)
     found = {}
     for name, layer in candidate.plan.items():
         if layer.sparsity:

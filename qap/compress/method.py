@@ -34,6 +34,8 @@ class Method:
         The result is a network with the plan's quantizers, else a float network.
     keeps_plan : bool, default True
         Architecture and plan of the result are those of the candidate.
+    prunes : bool, default False
+        Its masks have the plan's sparsities.
     """
 
     steps: Callable[[Candidate, Context], Steps]
@@ -41,6 +43,7 @@ class Method:
     trains: bool = True
     quantized: bool = True
     keeps_plan: bool = True
+    prunes: bool = False
 
     def __call__(self, candidate: Candidate, context: Context) -> Candidate:
         """Compress one candidate.

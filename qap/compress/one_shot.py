@@ -12,4 +12,4 @@ def _steps(candidate: Candidate, context: Context) -> Steps:
     return (yield from in_rounds(candidate, context, [1.0], [context.steps], quantized=True, one_decay=True))
 
 
-METHOD = Method(_steps, "prune at once, then train with quantization")
+METHOD = Method(_steps, "prune at once, then train with quantization", prunes=True)

@@ -19,4 +19,4 @@ def _steps(candidate: Candidate, context: Context) -> Steps:
     return candidate.with_(weights=result.weights)
 
 
-METHOD = Method(_steps, "prune the float network along a schedule", quantized=False)
+METHOD = Method(_steps, "prune the float network along a schedule", quantized=False, prunes=True)

@@ -57,4 +57,4 @@ def _steps(candidate: Candidate, context: Context) -> Steps:
     return candidate.with_(weights=result.weights)
 
 
-METHOD = Method(_steps, "prune while training with quantization")
+METHOD = Method(_steps, "prune while training with quantization", prunes=True)

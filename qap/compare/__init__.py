@@ -1,0 +1,1 @@
+"""Compression methods side by side on the same data, architecture and budget."""
