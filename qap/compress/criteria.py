@@ -36,7 +36,7 @@ from qap.errors import InputError, suggestion
 CRITERIA = ("magnitude", "taylor", "fisher", "block_fisher", "activation")
 BLOCK = 64
 DAMPING = 1e-3
-LARGEST_JACOBIAN = 1 << 22
+LARGEST = 1 << 22
 """Numbers in the gradients by event that are held at a time."""
 _FOLLOWING = ("BatchNormalization", "QBatchNormalization", "Activation", "QActivation", "ReLU", "LeakyReLU", "ELU", "Dropout")
 
@@ -64,7 +64,7 @@ def kernels(model: Any) -> dict[str, Any]:
 
 
 def scores(
-    model: Any, split: Split, criterion: str, *, task: str, batch: int = 256, events: int | None = None
+    model: Any, split: Split, criterion: str, *, task: str, batch: int = 1024, events: int | None = None
 ) -> dict[str, np.ndarray]:
     """Score the weights of every kernel.
 
@@ -78,7 +78,7 @@ def scores(
     criterion : {'magnitude', 'taylor', 'fisher', 'block_fisher', 'activation'}
     task : {'classification', 'regression'}
         Cross-entropy, or squared error averaged over the targets.
-    batch : int, default 256
+    batch : int, default 1024
         Events at a time; fewer where gradients by event would not fit.
     events : int, optional
         The first so many events of the split (None: all).
@@ -178,14 +178,18 @@ def _by_event(
     """Yield the event weights, and ∂ℓ_n/∂w by layer as (events, *kernel) arrays."""
     tf = stack().tf
 
+    def one(event: tuple[Any, Any]) -> Any:
+        x, y = event
+        with tf.GradientTape() as tape:
+            loss = losses(y[None], model(x[None], training=False))
+        return tape.gradient(loss, list(found.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
     @tf.function
     def step(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            each = losses(y, model(x, training=False))
-        return tape.jacobian(each, list(found.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tf.vectorized_map(one, (x, y))
 
     size = sum(int(np.prod(kernel.shape)) for kernel in found.values())
-    for x_part, y_part, weight in _batches(x, split, max(1, min(batch, len(x), LARGEST_JACOBIAN // size))):
+    for x_part, y_part, weight in _batches(x, split, max(1, min(batch, len(x), LARGEST // size))):
         rows = step(tf.constant(x_part), tf.constant(y_part))
         yield weight, {name: np.asarray(row, np.float64) for name, row in zip(found, rows, strict=True)}
 
