@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ examples:
   qap export studies/jets --candidate 3f2a --format integers-json
   qap export studies/jets --format tflite-int8               the float parent of that candidate, int8 from training events
   qap export float.keras --format tflite-int8 --calibration train.npz --events test.npz
+  qap export studies/jets --format tflite-int8 --predictions int8.npz && qap metrics int8.npz
   qap export tagger.keras --format qonnx --precision 'quantized_bits(10,2)' --events test.npz
 
 formats:
@@ -76,6 +77,26 @@ class Source:
     inputs: Any
 
 
+@dataclass(frozen=True, eq=False)
+class Export:
+    """A file's content, what is said of it, and what it gives on the events.
+
+    Parameters
+    ----------
+    data : bytes
+    said : str
+    scores, reference : lists of arrays (events, …)
+        Outputs of the export and of its model; empty where nothing is run.
+    labels : (events,) array or None
+    """
+
+    data: bytes
+    said: str
+    scores: list[np.ndarray] = field(default_factory=list)
+    reference: list[np.ndarray] = field(default_factory=list)
+    labels: np.ndarray | None = None
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = EXAMPLES
@@ -91,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="events to compare with; default: the study's test split, else random ones",
     )
     add("--calibration", type=Path, metavar="FILE.npz", help="training events for tflite-int8; default: the study's")
+    add("--predictions", type=Path, metavar="FILE.npz", help="write labels, scores and the model's own scores for qap metrics")
     add("--precision", action="append", default=[], metavar="[NAME=]TYPE", help="qonnx: type of an input of a model file")
 
 
@@ -101,23 +123,37 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--format: expected one of {', '.join(FORMATS)}, received {form!r}{suggestion(form, FORMATS)}")
     if options.output is not None and (options.output.is_dir() or not options.output.parent.is_dir()):
         raise InputError(f"--output: {options.output}: expected a file in a folder that exists")
+    if options.predictions is not None and (options.predictions.suffix != ".npz" or not options.predictions.parent.is_dir()):
+        raise InputError(f"--predictions: {options.predictions}: expected a file .npz in a folder that exists")
     if options.calibration is not None and form != "tflite-int8":
         raise InputError(f"--calibration: only tflite-int8 is calibrated, received --format {form}")
     try:
         source = _study(options) if (options.source / "config.yaml").is_file() else _file(options)
-        data, said = _EXPORTS[form](source, form)
+        export = _EXPORTS[form](source, form)
     except KeyboardInterrupt:
         print("qap export: stopped; nothing was written", file=sys.stderr)
         return 1
     output = options.output or source.output
-    from qap.files import write_bytes
+    from qap.files import write_arrays, write_bytes
 
+    predictions = {} if options.predictions is None else _predictions(export, form)
     try:
-        write_bytes(output, data)
+        write_bytes(output, export.data)
+        if predictions:
+            write_arrays(options.predictions, predictions)
     except OSError as error:
-        raise InputError(f"--output: {output}: cannot be written: {error.strerror}") from None
-    print(f"{output}: {source.name}, {len(data):,} bytes; {said}")
+        raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from None
+    print(f"{output}: {source.name}, {len(export.data):,} bytes; {export.said}")
     return 0
+
+
+def _predictions(export: Export, form: str) -> dict[str, np.ndarray]:
+    """Return the arrays that ``qap metrics`` reads."""
+    if not export.scores:
+        raise InputError(f"--predictions: {form} holds weights only, which are not run: take qonnx for the scores")
+    if len(export.scores) != 1 or export.labels is None:
+        raise InputError("--predictions: expected a model with one output and events with the array labels")
+    return {"labels": export.labels, "scores": export.scores[0], "reference": export.reference[0]}
 
 
 def _study(options: argparse.Namespace) -> Source:
@@ -230,7 +266,7 @@ def _close(found: Agreement, outputs: list[np.ndarray], form: str) -> None:
         )
 
 
-def _tflite(source: Source, form: str) -> tuple[bytes, str]:
+def _tflite(source: Source, form: str) -> Export:
     from qap.exports.agreement import agree, keras_outputs
     from qap.exports.kinds import refuse_quantized
     from qap.exports.tflite import convert, integer_tensors, tflite_outputs
@@ -251,27 +287,26 @@ def _tflite(source: Source, form: str) -> tuple[bytes, str]:
         kernels = sum(len(weight.shape) > 1 for weight in source.model.trainable_weights)
         said = f"{integer_tensors(data)} of {kernels} kernels in int8; "
     arrays, labels, where = source.events()
-    outputs = keras_outputs(source.model, arrays)
-    found = agree(outputs, [tflite_outputs(data, arrays[0])], labels)
+    outputs, scores = keras_outputs(source.model, arrays), [tflite_outputs(data, arrays[0])]
+    found = agree(outputs, scores, labels)
     if kind == "float":
         _close(found, outputs, form)
-    return data, said + _compared(found, where, "Keras")
+    return Export(data, said + _compared(found, where, "Keras"), scores, outputs, labels)
 
 
-def _onnx(source: Source, form: str) -> tuple[bytes, str]:
+def _onnx(source: Source, form: str) -> Export:
     from qap.exports.agreement import agree, keras_outputs
     from qap.exports.onnx_float import onnx_outputs, to_onnx
 
     data = to_onnx(source.model)
     arrays, labels, where = source.events()
-    outputs = keras_outputs(source.model, arrays)
-    found = agree(outputs, onnx_outputs(data, arrays), labels)
+    outputs, scores = keras_outputs(source.model, arrays), onnx_outputs(data, arrays)
+    found = agree(outputs, scores, labels)
     _close(found, outputs, form)
-    return data, _compared(found, where, "Keras")
+    return Export(data, _compared(found, where, "Keras"), scores, outputs, labels)
 
 
-def _qonnx(source: Source, form: str) -> tuple[bytes, str]:
-
+def _qonnx(source: Source, form: str) -> Export:
     from qap.exports.agreement import agree
     from qap.exports.onnx_quant import on_grid, qonnx_outputs, to_qonnx
     from qap.firmware.model_file import quantized_inputs
@@ -284,10 +319,11 @@ def _qonnx(source: Source, form: str) -> tuple[bytes, str]:
     arrays, labels, where = source.events()
     arrays = on_grid(source.model, inputs, arrays)
     reference = Reference(source.model, lowered)
-    found = [
-        agree(reference.outputs([array.reshape(len(array), -1) for array in part]), qonnx_outputs(data, part), known)
-        for part, known in ((arrays, labels), (vectors, None))
+    sets = [
+        (reference.outputs([array.reshape(len(array), -1) for array in part]), qonnx_outputs(data, part))
+        for part in (arrays, vectors)
     ]
+    found = [agree(*sets[0], labels), agree(*sets[1])]
     events, exact = sum(one.events for one in found), sum(one.exact for one in found)
     if exact != events:
         largest = max(one.max_difference for one in found)
@@ -295,13 +331,13 @@ def _qonnx(source: Source, form: str) -> tuple[bytes, str]:
             f"qonnx: {events - exact} of {events} events differ from QKeras, by up to {largest:.3g}: nothing was written; please "
             "report the model"
         )
-    sets = f"{found[0].events:,} of {where}, {found[1].events:,} at boundaries and at random"
-    said = f"{exact:,} of {events:,} events equal to QKeras in every bit ({sets})"
-    accuracy = found[0].accuracy
-    return data, said if accuracy is None else f"{said}, accuracy {accuracy:.4f}"
+    counts = f"{found[0].events:,} of {where}, {found[1].events:,} at boundaries and at random"
+    said = f"{exact:,} of {events:,} events equal to QKeras in every bit ({counts})"
+    said += "" if found[0].accuracy is None else f", accuracy {found[0].accuracy:.4f}"
+    return Export(data, said, sets[0][1], sets[0][0], labels)
 
 
-def _integers(source: Source, form: str) -> tuple[bytes, str]:
+def _integers(source: Source, form: str) -> Export:
     import numpy as np
 
     from qap.exports.integers import integers_of, packed, unpacked
@@ -314,13 +350,11 @@ def _integers(source: Source, form: str) -> tuple[bytes, str]:
             raise QapError(f"{form}: {name} is not read back as it was written: nothing was written")
     numbers = sum(tensor.integers.size for tensor in tensors.values())
     bits = sum(tensor.integers.size * tensor.type.bits for tensor in tensors.values())
-    return (
-        data,
-        f"{numbers:,} weights in {len(tensors)} tensors, {bits:,} bits, read back and equal to what QKeras's quantizers give",
-    )
+    said = f"{numbers:,} weights in {len(tensors)} tensors, {bits:,} bits, read back and equal to what QKeras's quantizers give"
+    return Export(data, said)
 
 
-_EXPORTS: dict[str, Callable[[Source, str], tuple[bytes, str]]] = {
+_EXPORTS: dict[str, Callable[[Source, str], Export]] = {
     "tflite": _tflite,
     "tflite-dynamic": _tflite,
     "tflite-int8": _tflite,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,30 @@ def test_the_figures_are_those_of_the_file(folder: Path, tmp_path: Path, capsys:
     assert f"accuracy {accuracies[0]:.4f} (Keras {accuracies[1]:.4f})" in line
 
 
+@pytest.mark.parametrize(("model", "form"), [("float", "tflite"), ("tagger", "qonnx")])
+def test_predictions_for_the_metrics(
+    folder: Path, tmp_path: Path, model: str, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The labels of the events, the scores of the export, those of the model as reference."""
+    _need(form)
+    options = [
+        "--events",
+        "{folder}/events.npz",
+        "--output",
+        str(tmp_path / "x"),
+        "--predictions",
+        str(tmp_path / "p.npz"),
+        *TYPE,
+    ]
+    assert _run(folder, [f"{{folder}}/{model}.keras", "--format", form, *options]) == 0
+    capsys.readouterr()
+    assert main(["metrics", str(tmp_path / "p.npz"), "--kind", "logits"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    arrays = np.load(tmp_path / "p.npz")
+    assert found["accuracy"] == pytest.approx(np.mean(arrays["scores"].argmax(axis=1) == blobs(600).labels))
+    assert np.abs(arrays["scores"] - arrays["reference"]).max() <= (0 if form == "qonnx" else 1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -148,6 +173,9 @@ def test_model_files(folder: Path, tmp_path: Path, arguments: list[str], said: s
             ["float.keras", "--format", "tflite", "--events", "{folder}/narrow.npz"],
             "--events: .*expected events of shape \\(6,\\)",
         ),
+        (["tagger.keras", "--format", "integers-npz", "--predictions", "{folder}/p.npz"], "holds weights only"),
+        (["float.keras", "--format", "tflite", "--predictions", "{folder}/p.npz"], "events with the array labels"),
+        (["float.keras", "--format", "tflite", "--predictions", "{folder}/p.txt"], "--predictions: .*expected a file .npz"),
         (["float.keras", "--format", "tflite", "--output", "{folder}"], "--output: .*expected a file in a folder that exists"),
         (
             ["float.keras", "--format", "tflite", "--output", "{folder}/no/x"],
