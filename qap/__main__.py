@@ -18,6 +18,7 @@ from qap.errors import QapError
 
 VERBS = {
     "search": "search bit widths and sparsities, prove the front against its firmware, write the report",
+    "compare": "train and judge every compression method on the same model, data and budget, with several seeds",
     "estimate": "say what an hls4ml project costs: operations, LUT, FF, DSP, BRAM, latency and II, without a vendor's tools",
     "metrics": "judge a file of predictions beyond accuracy: AUC per class, calibration, working points",
     "export": "write a model as TFLite, ONNX, QONNX or fixed-point integers, run it and compare",

@@ -350,8 +350,16 @@ class Compare(Section):
     activation_bits: Bits = 4
     sparsity: Sparsity = 0.8
     """Of the rows that prune, in every layer."""
+    against: str = "qap"
+    """Row that the others are compared with, seed by seed."""
     delta: Annotated[float, Field(ge=0)] = 0.01
     """The gate: how far below the float network (the row ``float``, or the parent) the accuracy may lie."""
+
+    @model_validator(mode="after")
+    def _has_reference(self) -> Compare:
+        if self.against not in self.methods and "against" in self.model_fields_set:
+            raise ValueError(f"against: expected a row of methods ({', '.join(self.methods)}), received {self.against!r}")
+        return self
 
 
 class Report(Section):

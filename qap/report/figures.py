@@ -36,7 +36,7 @@ FRONT_COLOUR, FLOAT_COLOUR, TRIED_COLOUR = PALETTE[0], "black", "0.72"
 
 
 @contextmanager
-def _figure(width: float, height: float, margins: Mapping[str, float] | None = None) -> Iterator[Figure]:
+def styled_figure(width: float, height: float, margins: Mapping[str, float] | None = None) -> Iterator[Figure]:
     """Give a styled figure; ticks and layout are made before the style is left, so that saving later keeps them.
 
     Margins, where they are known, spare the search for a layout, which takes most of the time.
@@ -81,7 +81,7 @@ def front(report: Report) -> Figure:
     """
     scale = 100.0 if report.metric == "accuracy" else 1.0
     view, reference = window(report), report.reference.score
-    with _figure(8.4, 6.4, MARGINS) as figure:
+    with styled_figure(8.4, 6.4, MARGINS) as figure:
         axes = figure.add_subplot()
         tried = [candidate for candidate in report.tried if inside(candidate, view.score)]
         outside = f", {view.outside} outside" if view.outside else ""
@@ -137,7 +137,7 @@ def roc(report: Report, entry: FrontEntry) -> Figure:
     matplotlib.figure.Figure
         Signal efficiency against background efficiency of each class against the rest, on the test split.
     """
-    with _figure(7.6, 7.0, MARGINS) as figure:
+    with styled_figure(7.6, 7.0, MARGINS) as figure:
         axes = figure.add_subplot()
         lines = []
         for k, curve in enumerate(entry.roc):
@@ -181,7 +181,7 @@ def layers(report: Report) -> Figure:
         ("Sparsity [%]", lambda layer: 100 * layer.sparsity),
     ]
     groups, width = np.arange(len(report.front)), 0.84 / max(len(names), 1)
-    with _figure(max(8.4, 1.5 + 0.22 * len(groups) * (len(names) + 1)), 8.0) as figure:
+    with styled_figure(max(8.4, 1.5 + 0.22 * len(groups) * (len(names) + 1)), 8.0) as figure:
         panels = figure.subplots(3, 1, sharex=True)
         for axes, (label, value) in zip(panels, rows, strict=True):
             for i, name in enumerate(names):

@@ -1,0 +1,104 @@
+"""``qap compare``: every compression method on the user's own model and data, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
+    from collections.abc import Sequence
+
+    from qap.compare.run import Progress
+    from qap.report.comparison import Method
+
+EXAMPLES = """
+examples:
+  qap compare configs/jets.yaml
+  qap compare configs/jets.yaml compare.seeds=3 compare.sparsity=0.5 --output compared/half
+  qap compare configs/jets.yaml 'compare.methods={qap: [qap], sequential: [prune, ptq], kd: [distill+qap]}'
+  qap compare configs/jets.yaml --resume
+
+exit codes: 0 done, 1 failed on the way or a row is not bit-exact, 2 wrong input, 3 an optional tool is missing
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("study", type=Path, help="study file (YAML); its section compare names the methods")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that take the place of the file's")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the comparison (default: compared/NAME)")
+    parser.add_argument("--resume", action="store_true", help="go on with the comparison in that directory")
+    parser.add_argument("--quiet", action="store_true", help="show errors only")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, write tables, figure and page; return the exit code."""
+    from qap.compare.run import run_compare
+    from qap.config.load import load_config
+    from qap.datasets.load import load_dataset
+    from qap.report.compare_report import write_comparison
+
+    config = load_config(options.study, options.overrides)
+    output = options.output or Path("compared") / config.name
+    if config.firmware.build:
+        from qap.firmware.csim import require_compiler
+
+        require_compiler()
+    where = ["--output", str(options.output)] if options.output else []
+    command = shlex.join(["qap", "compare", str(options.study), *options.overrides, *where])
+    data = load_dataset(config.data, options.study.parent)
+    try:
+        store = run_compare(
+            config, output, resume=options.resume, folder=options.study.parent, data=data,
+            watch=_silent if options.quiet else _Said(),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print(f"qap compare: stopped; what is judged is kept. Go on with: {command} --resume", file=sys.stderr)
+        return 1
+    written = write_comparison(store, config, data, command)
+    if not options.quiet:
+        print(summary(written.rows, config.compare.against))
+        print(f"table: {written.csv}, {written.markdown}; figure: {written.figure}; page: {written.page}")
+    bad = [row.name for row in written.rows if row.proven and row.proven[0] < row.proven[1]]
+    for name in bad:
+        print(f"qap compare: {name} is not bit-exact with every seed; see the remarks in {written.csv}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def summary(rows: Sequence[Method], against: str) -> str:
+    """Return the table as text for a terminal."""
+    from qap.report.comparison import columns
+
+    found = [(title, cells) for title, cells in columns(rows, against) if title != "steps"]
+    widths = [max(len(title), *map(len, cells)) for title, cells in found]
+    texts = [[title for title, _ in found], *([cells[index] for _, cells in found] for index in range(len(rows)))]
+    lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in texts]
+    lines += [f"{row.name}: {remark}" for row in rows for remark in row.remarks if remark.startswith(("refused", "not "))]
+    return "\n".join(lines)
+
+
+def _silent(progress: Progress) -> None:
+    """Say nothing."""
+
+
+class _Said:
+    """One line for each result, with the time left."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._first: int | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if self._first is None:
+            self._first, self._started = progress.done, time.monotonic()
+        gained = progress.done - self._first
+        left = ""
+        if gained:
+            seconds = (time.monotonic() - self._started) * (progress.total - progress.done) / gained
+            left = f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+        print(f"{progress.message}: {progress.done} of {progress.total}{left}", file=sys.stderr)
