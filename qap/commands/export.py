@@ -45,7 +45,7 @@ FORMATS = {
 """Format → how its file's name ends."""
 FLOAT = ("tflite", "tflite-dynamic", "tflite-int8", "onnx")
 CALIBRATION_EVENTS = 1000
-"""At most; TFLite takes the smallest and largest value of each tensor from them."""
+"""Of a study; TFLite takes the smallest and largest value of each tensor from them."""
 RANDOM_EVENTS = 1000
 VECTORS = 2000
 TOLERANCE = 1e-4
@@ -111,7 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.npz",
         help="events to compare with; default: the study's test split, else random ones",
     )
-    add("--calibration", type=Path, metavar="FILE.npz", help="training events for tflite-int8; default: the study's")
+    add("--calibration", type=Path, metavar="FILE.npz", help="training events for tflite-int8; default: the study's first 1,000")
     add("--predictions", type=Path, metavar="FILE.npz", help="write labels, scores and the model's own scores for qap metrics")
     add("--precision", action="append", default=[], metavar="[NAME=]TYPE", help="qonnx: type of an input of a model file")
 
@@ -185,7 +185,7 @@ def _study(options: argparse.Namespace) -> Source:
         if options.calibration is not None:
             return _calibration(options.calibration, model)
         data = _data(study)
-        return data.train.x, f"the training split of {data.name}"
+        return data.train.x[:CALIBRATION_EVENTS], f"the training split of {data.name}"
 
     grid = study.config.data.input
     inputs = _precisions(options.precision) or Precision(grid.bits, grid.integer)
@@ -280,7 +280,7 @@ def _tflite(source: Source, form: str) -> Export:
             raise InputError(
                 "--format tflite-int8: give training events by --calibration FILE.npz: they set the ranges of the integers"
             )
-        events = given[0][:CALIBRATION_EVENTS]
+        events = given[0]
         said = f"calibrated on {len(events):,} events of {given[1]}; "
     data = convert(source.model, kind, events)
     if kind == "dynamic":
