@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qap import firmware
 from qap.backend import custom_objects, stack
 from qap.compress.shrink import masked, remove_layers, shrink, shrink_weights, unify
 from qap.errors import InputError
 from qap.granularity import Granularity, kept_units, mask
 from qap.models.architecture import Architecture
 from qap.models.builders import build, float_logits, set_weights
+from qap.plan import Precision
 
 from ..conftest import uniform_plan
 
@@ -254,6 +256,14 @@ def test_a_smaller_model_can_be_saved_and_read(tmp_path: Path) -> None:
     read = stack().keras.models.load_model(tmp_path / "small.keras", custom_objects=custom_objects(), compile=False)
     x = inputs_of(model)
     assert (np.asarray(read(x)) == np.asarray(small(x))).all()
+
+
+def test_a_smaller_cnn_is_exact_in_firmware(tmp_path: Path) -> None:
+    small = shrink(randomised(cnn(True)), half({"conv1": 8, "conv2": 6, "fc": 10}, 0))
+    project = firmware.convert(small, Precision(8, 2), tmp_path / "small")
+    firmware.build(project)
+    parity = firmware.compare(small, project, inputs_of(small)).parity
+    assert parity.proven, parity
 
 
 def test_channels_of_a_reshaped_layer_go_together_or_are_refused() -> None:
