@@ -14,6 +14,7 @@ Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _as_list(value: Any) -> Any:
@@ -52,15 +53,19 @@ class Grid(Section):
 
 
 class Data(Section):
-    """Which events, how they are split, and the grid that the standardised features are rounded to."""
+    """Which events, how they are split and scaled, and the grid that the scaled features are rounded to."""
 
     name: str = "jets"
-    """An embedded set, or the path of an .npz file (arrays `features`; `labels` or `targets`)."""
+    """`jets` (embedded), `mnist`, or the path of an .npz file (arrays `features`; `labels` or `targets`)."""
+    signal: Annotated[int, Field(ge=0)] | str | None = None
+    """Name or number (from 0) of a class to tell from all others: two classes, two outputs."""
     train_events: Positive | None = None
     """Use only the first so many training events (None: all)."""
     split: list[Fraction] = [0.7, 0.1, 0.2]
     """Fractions for training, validation and test."""
     split_seed: int = 42
+    scale: Literal["standard", "unit"] | AboveZero | Annotated[list[AboveZero], Field(min_length=1)] = "standard"
+    """`standard`ise; `unit`: divide by one power of two, to -1…1; or divide by a number, or one for each feature."""
     input: Grid = Grid()
 
     @model_validator(mode="after")
