@@ -103,8 +103,9 @@ def convert(model: Any, kind: str, calibration: np.ndarray | None = None) -> byt
     try:
         with _quiet():
             return bytes(converter.convert())
-    except (RuntimeError, ValueError, tf.errors.OpError) as error:  # the converter's own class is a RuntimeError by now
-        raise QapError(f"TFLite {kind}: the converter refuses the model: {' '.join(str(error).split())[:200]}") from error
+    except Exception as error:  # the converter's own class is an Exception and has no public name
+        reason = str(error).partition("error: ")[2] or str(error) or type(error).__name__
+        raise QapError(f"TFLite {kind}: the converter refuses the model: {reason.splitlines()[0][:200]}") from error
 
 
 def tflite_outputs(model: bytes, x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qap.backend import stack
-from qap.errors import InputError
+from qap.errors import InputError, QapError
 from qap.exports.agreement import BATCH, agree, keras_outputs
 from qap.exports.tflite import convert, integer_tensors, tflite_outputs
 from qap.models.builders import float_logits, fold_batchnorm
@@ -112,6 +112,15 @@ def test_a_convolution_runs() -> None:
 def test_calibration_that_says_nothing_is_refused(parent: tuple[Any, Any], calibration: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         convert(parent[1], "int8", calibration)
+
+
+def test_what_the_converter_cannot_do_is_said() -> None:
+    layers = stack().keras.layers
+    model = stack().keras.Sequential([layers.Input((6, 3)), layers.LSTM(4)])
+    with pytest.raises(
+        QapError, match=r"TFLite float: the converter refuses the model: 'tf.TensorListReserve' op requires .*[^\n]$"
+    ):
+        convert(model, "float")
 
 
 def test_what_has_no_tflite_is_refused(parent: tuple[Any, Any]) -> None:
