@@ -8,7 +8,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qap.candidate import Candidate
-from qap.compress import cluster, equalize, iterative, lottery, low_rank, one_shot, prune, ptq, qap, qat, train, weight_only
+from qap.compress import (
+    allocate,
+    cluster,
+    equalize,
+    iterative,
+    lottery,
+    low_rank,
+    one_shot,
+    prune,
+    ptq,
+    qap,
+    qat,
+    sensitivity,
+    train,
+    weight_only,
+)
 from qap.compress.context import Context
 from qap.compress.method import Method, Steps
 from qap.errors import InputError, suggestion
@@ -30,6 +45,8 @@ METHODS: dict[str, Method] = {
     "lottery": lottery.METHOD,
     "low_rank": low_rank.METHOD,
     "cluster": cluster.METHOD,
+    "sensitivity": sensitivity.METHOD,
+    "allocate": allocate.METHOD,
 }
 DISTILL = "distill"
 

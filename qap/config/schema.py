@@ -335,6 +335,8 @@ METHODS: dict[str, Any] = {
     "lottery": ["lottery"],
     "qap_taylor": {"compress": ["qap"], "criterion": "taylor"},
     "qap_fisher": {"compress": ["qap"], "criterion": "fisher"},
+    "qap_sensitivity": ["sensitivity", "qap"],
+    "qap_allocate": ["allocate", "qap"],
     "qap_2:4": {"compress": ["qap"], "granularity": "2:4"},
     "qap_block": {"compress": ["qap"], "granularity": "block(4,1)", "sparsity": 0.5},
     "qap_dsp": {"compress": ["qap"], "granularity": "dsp(4)", "sparsity": 0.5},
