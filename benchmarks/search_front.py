@@ -40,6 +40,7 @@ METHODS: dict[str, list[str]] = {
     "keras engine, random": ["train.engine=keras", "search.strategy=random"],
     "keras engine, NSGA-II": ["train.engine=keras", "search.strategy=nsga2"],
     "population, random": ["search.strategy=random", "search.population=32"],
+    "integer programming": ["search.strategy=allocation", "search.population=32"],
     "population, NSGA-II": ["search.strategy=nsga2", "search.population=32", "search.anchors=false"],
     "… with anchors": ["search.strategy=nsga2", "search.population=32"],
     "hybrid without inheritance": ["search.strategy=hybrid", "search.population=32", "search.hybrid.inherit=false"],

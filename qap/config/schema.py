@@ -229,7 +229,8 @@ class Signal(Section):
 class Search(Section):
     """How plans are chosen and when the search ends."""
 
-    strategy: Literal["hybrid", "grid", "random", "nsga2", "tpe"] = "hybrid"
+    strategy: Literal["hybrid", "allocation", "grid", "random", "nsga2", "tpe"] = "hybrid"
+    """`allocation`: plans from an integer program over what single layers suffer, the baseline that a search must beat."""
     objectives: list[Score | CostFigure] = ["accuracy", "ebops"]
     signal: Signal = Signal()
     constraints: dict[CostFigure | Literal["accuracy_drop"], Annotated[float, Field(ge=0)]] = {}

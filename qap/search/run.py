@@ -21,6 +21,7 @@ from qap.errors import InputError, QapError
 from qap.models.architecture import OUTPUT, Architecture
 from qap.models.builders import build, user_builder
 from qap.plan import Plan, Precision
+from qap.search.allocation import measured
 from qap.search.estimates import cost_model, keep_reports
 from qap.search.hybrid import REPEATS, evolve
 from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
@@ -174,7 +175,10 @@ def run_search(
     fine_tune = config.search.hybrid.fine_tune if config.search.strategy == "hybrid" else None
     for epochs in (None, fine_tune, config.search.final_epochs or None):
         check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
-    strategy = make_strategy(config.search, space, config.seed, sampler, points, constrained=bool(limits(config)))
+    strategy = make_strategy(
+        config.search, space, config.seed, sampler, points, constrained=bool(limits(config)),
+        measure=lambda architecture: measured(space, architecture, searcher.parent(architecture), searcher.context),
+    )  # fmt: skip
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
     study.bind_data(digest(data))
     keep_reports(study, folder)

@@ -14,6 +14,7 @@ with warnings.catch_warnings():
 
 from qap.config.schema import Search
 from qap.errors import InputError, suggestion
+from qap.search.allocation import Measure, allocations
 from qap.search.objectives import OBJECTIVES
 from qap.search.space import PlanSpace, Point
 
@@ -148,6 +149,7 @@ def make_strategy(
     points: Sequence[Point] = (),
     *,
     constrained: bool = False,
+    measure: Measure | None = None,
 ) -> Strategy:
     """Return the strategy of a study file, or one around the user's own Optuna sampler.
 
@@ -163,17 +165,23 @@ def make_strategy(
     constrained : bool, default False
         Whether there are limits that the sampler should keep; a user's own sampler finds the excesses in the user attribute
         ``violations`` of the trials.
+    measure : callable, optional
+        Architecture → what its layers suffer, and types of its activations: what the strategy ``allocation`` rests on.
 
     Raises
     ------
     InputError
-        The sampler is not one of Optuna's, or a point lies outside the space.
+        The sampler is not one of Optuna's, a point lies outside the space, or there is nothing for ``allocation`` to rest on.
     """
     _check_points(points, space)
     if sampler is not None and not isinstance(sampler, optuna.samplers.BaseSampler):
         raise InputError(f"sampler: expected an Optuna sampler, received {type(sampler).__name__}")
     if sampler is None and search.strategy == "grid":
         return Grid([*points, *space.uniform()])
+    if sampler is None and search.strategy == "allocation":
+        if measure is None:
+            raise InputError("search.strategy: allocation needs a measurement of what layers suffer, received none")
+        return Grid(allocations(space, measure, points))
     adaptive = sampler is not None or search.strategy in ("hybrid", "nsga2", "tpe")
     first = space.anchors() if adaptive and search.anchors else []
     return OptunaStrategy(space.knobs, sampler or _sampler(search, seed, constrained), search.objectives, [*points, *first])
