@@ -92,7 +92,7 @@ def check_environment() -> None:
 
 
 @contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
+def silenced_stderr() -> Iterator[None]:
     """Send file descriptor 2 to the null device: TensorFlow's C++ start-up lines do not know Python's stderr."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -123,7 +123,7 @@ def stack() -> Stack:
         os.environ.setdefault(key, value)
     if os.environ["TF_USE_LEGACY_KERAS"] != "1":
         raise InputError("TF_USE_LEGACY_KERAS is set to something else than 1: unset it, qap needs Keras 2.")
-    with _silenced_stderr(), warnings.catch_warnings():
+    with silenced_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
 

@@ -157,12 +157,12 @@ def _predictions(export: Export, form: str) -> dict[str, np.ndarray]:
 
 
 def _study(options: argparse.Namespace) -> Source:
-    from qap.commands.firmware import _candidate, _data, _model, _precisions
+    from qap.commands.firmware import candidate_model, chosen_candidate, parse_precisions, study_data
     from qap.plan import Precision
     from qap.search.study import Study
 
     study = Study.open(options.source)
-    candidate = _candidate(study, options.candidate)
+    candidate = chosen_candidate(study, options.candidate)
     name, folder = f"candidate {candidate.id}", study.candidate_directory(candidate)
     if options.format in FLOAT:
         if study.load_parent(candidate.architecture) is None:
@@ -172,30 +172,30 @@ def _study(options: argparse.Namespace) -> Source:
         model = study.parent_model(candidate.architecture)
         name, folder = f"float parent of candidate {candidate.id}", folder.parent.parent / "parents" / candidate.architecture.id
     else:
-        model = _model(study, candidate, None)
+        model = candidate_model(study, candidate, None)
 
     def events() -> tuple[list[np.ndarray], np.ndarray | None, str]:
         if options.events is not None:
             return _given(options.events, model, "--events")
-        data = _data(study)
+        data = study_data(study)
         labels = data.test.y if data.task == "classification" else None
         return [data.test.x], labels, f"the test split of {data.name}"
 
     def calibration() -> tuple[np.ndarray, str]:
         if options.calibration is not None:
             return _calibration(options.calibration, model)
-        data = _data(study)
+        data = study_data(study)
         return data.train.x[:CALIBRATION_EVENTS], f"the training split of {data.name}"
 
     grid = study.config.data.input
-    inputs = _precisions(options.precision) or Precision(grid.bits, grid.integer)
+    inputs = parse_precisions(options.precision) or Precision(grid.bits, grid.integer)
     return Source(model, name, folder / f"model{FORMATS[options.format]}", events, calibration, inputs)
 
 
 def _file(options: argparse.Namespace) -> Source:
     import numpy as np
 
-    from qap.commands.firmware import _precisions
+    from qap.commands.firmware import parse_precisions
     from qap.firmware.model_file import load_model
 
     if options.candidate is not None:
@@ -214,7 +214,7 @@ def _file(options: argparse.Namespace) -> Source:
         return None if options.calibration is None else _calibration(options.calibration, model)
 
     output = path.parent / f"{path.stem}{FORMATS[options.format]}"
-    return Source(model, path.name, output, events, calibration, _precisions(options.precision))
+    return Source(model, path.name, output, events, calibration, parse_precisions(options.precision))
 
 
 def _calibration(path: Path, model: Any) -> tuple[np.ndarray, str]:

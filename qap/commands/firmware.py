@@ -129,7 +129,7 @@ def _from_file(options: argparse.Namespace, say: Any) -> Delivery:
     model = load_model(path)
     events = None if options.inputs is None else read_events(options.inputs, [tensor.name for tensor in model.inputs])
     return deliver(
-        model, _precisions(options.precision), output, settings, events=events, name=_c_name(path.stem), origin=path.name,
+        model, parse_precisions(options.precision), output, settings, events=events, name=_c_name(path.stem), origin=path.name,
         **_common(options, say),
     )  # fmt: skip
 
@@ -148,11 +148,11 @@ def _from_study(options: argparse.Namespace, say: Any) -> Delivery:
 
     study = Study.open(options.source)
     settings = _settings(study.config.firmware, options.overrides)
-    candidate = _candidate(study, options.candidate)
+    candidate = chosen_candidate(study, options.candidate)
     output = options.output or study.candidate_directory(candidate) / "delivery"
     check_output(output)
-    data = None if options.inputs is not None else _data(study)
-    model = _model(study, candidate, data)
+    data = None if options.inputs is not None else study_data(study)
+    model = candidate_model(study, candidate, data)
     if data is None:
         events = read_events(options.inputs, [tensor.name for tensor in model.inputs])
     else:
@@ -160,7 +160,7 @@ def _from_study(options: argparse.Namespace, say: Any) -> Delivery:
         events = Events(data.test.x, f"test split of {data.name}", labels, data.test.weight, data.class_names)
     grid = study.config.data.input
     return deliver(
-        model, _precisions(options.precision) or Precision(grid.bits, grid.integer), output, settings, events=events,
+        model, parse_precisions(options.precision) or Precision(grid.bits, grid.integer), output, settings, events=events,
         name=_c_name(f"{study.config.name[:50]}_{candidate.id}"),
         origin=f"candidate {candidate.id} of the study {study.config.name}", **_common(options, say),
     )  # fmt: skip
@@ -178,7 +178,7 @@ def _settings(base: Firmware, overrides: list[str]) -> Firmware:
     return Firmware(**values)
 
 
-def _precisions(texts: list[str]) -> Any:
+def parse_precisions(texts: list[str]) -> Any:
     """Read ``TYPE``, or ``NAME=TYPE`` once per input; several types stand for the features of an input in their order."""
     from qap.plan import Precision
 
@@ -237,7 +237,7 @@ def read_events(path: Path, names: list[str]) -> Events:
     return Events([arrays[name] for name in wanted], path.name, arrays.get("labels"), arrays.get("weights"))
 
 
-def _candidate(study: Study, wanted: str | None) -> Candidate:
+def chosen_candidate(study: Study, wanted: str | None) -> Candidate:
     """Return a candidate by the beginning of its id, or the front's most accurate on the validation split."""
     from qap.search.objectives import front, limits, nothing_left
     from qap.search.run import trained
@@ -264,7 +264,7 @@ def _candidate(study: Study, wanted: str | None) -> Candidate:
     raise InputError(f"--candidate: no candidate {wanted!r} in {study.directory}{near}; the front: {', '.join(ids)}")
 
 
-def _data(study: Study) -> Any:
+def study_data(study: Study) -> Any:
     """Load the study's data and hold them to what it was trained on."""
     from qap.datasets.load import load_dataset
     from qap.search.run import digest
@@ -278,7 +278,7 @@ def _data(study: Study) -> Any:
     return data
 
 
-def _model(study: Study, candidate: Candidate, data: Any) -> Any:
+def candidate_model(study: Study, candidate: Candidate, data: Any) -> Any:
     """Return a candidate's model, from its file where it was judged, else built again from its weights."""
     import numpy as np
 
@@ -290,7 +290,7 @@ def _model(study: Study, candidate: Candidate, data: Any) -> Any:
     path = study.candidate_directory(candidate) / "model.keras"
     weights = study.weights(candidate)
     if not path.is_file():
-        return Rescorer.of(study, make_context(study.config, data or _data(study))).model(candidate)
+        return Rescorer.of(study, make_context(study.config, data or study_data(study))).model(candidate)
     model = load_model(path)
     for name, values in get_weights(model, candidate.architecture).items():
         if not np.array_equal(values, weights[name]):

@@ -30,7 +30,9 @@ def factors(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def factorized(candidate: Candidate, context: Context) -> Candidate:
-    """Return the candidate with each kernel factorized that gets smaller by it.
+    """Return the candidate with each hidden layer's kernel factorized that gets smaller by it.
+
+    The output layer stays: its rank bounds what the outputs can tell apart.
 
     Raises
     ------
@@ -39,10 +41,11 @@ def factorized(candidate: Candidate, context: Context) -> Candidate:
     """
     architecture, weights = candidate.architecture, dict(candidate.weights or {})
     layers: list[Layer] = []
+    last = architecture.layers[-1].name
     for layer in architecture.folded.layers:
         inputs, units = architecture.shapes[layer.name]
         rank = max(round(context.low_rank.rank * min(inputs, units)), 1)
-        if rank * (inputs + units) < inputs * units:
+        if layer.name != last and rank * (inputs + units) < inputs * units:
             first = f"{layer.name}_factor"
             weights[f"{first}/kernel"], weights[f"{layer.name}/kernel"] = factors(weights[f"{layer.name}/kernel"], rank)
             weights[f"{first}/bias"] = np.zeros(rank, np.float32)

@@ -65,7 +65,7 @@ class Data(Section):
     """Fractions for training, validation and test."""
     split_seed: int = 42
     scale: Literal["standard", "unit"] | AboveZero | Annotated[list[AboveZero], Field(min_length=1)] = "standard"
-    """`standard`ise; `unit`: divide by one power of two, to -1…1; or divide by a number, or one for each feature."""
+    """`standard`ise; `unit`: divide by one power of two, into (-1, 1); or divide by a number, or one for each feature."""
     input: Grid = Grid()
 
     @model_validator(mode="after")
@@ -142,8 +142,8 @@ class PTQ(Section):
 class LowRank(Section):
     """Dense kernels as products of two thinner ones."""
 
-    rank: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Rank as a fraction of the largest that a kernel has; kernels that would not get smaller stay."""
+    rank: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Rank as a fraction of the largest that a hidden layer's kernel has; kernels that would not get smaller stay."""
 
 
 class Cluster(Section):
@@ -190,6 +190,8 @@ class Space(Section):
     """Integer bits of the weights; `auto` takes those with the smallest squared error on the parent's weights."""
     activation_integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] | Literal["auto"] = "auto"
     """Integer bits of the activations; `auto` takes those with the smallest squared error on training events."""
+    granularity: str = "weight"
+    """What pruning removes as one in every layer: weight, 2:4, block(4,1), dsp(4)."""
     bias_bits: Bits | Literal["auto"] = "auto"
     """Bits of the biases; `auto` takes the accumulator's grid, so that a bias is never coarser than a product."""
     units: UnitChoices | None = None

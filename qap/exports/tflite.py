@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qap.backend import _silenced_stderr, stack
+from qap.backend import silenced_stderr, stack
 from qap.errors import InputError, QapError, suggestion
 from qap.exports.agreement import BATCH
 from qap.exports.kinds import refuse_quantized
@@ -21,7 +21,7 @@ KINDS = ("float", "dynamic", "int8")
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the converter's notes, Python's and C++'s, off the screen."""
-    with _silenced_stderr(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with silenced_stderr(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

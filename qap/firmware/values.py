@@ -110,7 +110,7 @@ class Values:
     def type(self) -> str:
         """The narrowest hls4ml type that holds every value."""
         low, high = min(self.low), max(self.high)
-        magnitude = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
+        magnitude = max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0)
         width = max(1, magnitude + (low < 0))
         return f"{'' if low < 0 else 'u'}fixed<{width},{width + self.lsb}>"
 

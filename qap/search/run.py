@@ -175,6 +175,8 @@ def run_search(
     fine_tune = config.search.hybrid.fine_tune if config.search.strategy == "hybrid" else None
     for epochs in (None, fine_tune, config.search.final_epochs or None):
         check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
+    if config.search.hybrid.supernet_epochs and config.search.space.granularity != "weight":
+        raise InputError("search.hybrid.supernet_epochs: judges plans by single weights; set it to 0 for another granularity")
     strategy = make_strategy(
         config.search, space, config.seed, sampler, points, constrained=bool(limits(config)),
         measure=lambda architecture: measured(space, architecture, searcher.parent(architecture), searcher.context),

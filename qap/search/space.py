@@ -13,6 +13,7 @@ import numpy as np
 from qap.compress.ranges import Calibration, bias_precision
 from qap.config.schema import LayerSpace, Model, Space
 from qap.errors import InputError, suggestion
+from qap.granularity import Granularity
 from qap.models.architecture import OUTPUT, Architecture
 from qap.plan import LayerPlan, Plan, Precision
 
@@ -43,6 +44,11 @@ class PlanSpace:
     inputs: Precision
 
     def __post_init__(self) -> None:
+        if Granularity.parse(self.space.granularity).kind in ("neuron", "filter", "layer"):
+            raise InputError(
+                f"search.space.granularity: {self.space.granularity} changes the architecture: search its units "
+                "(search.space.units), or use qap compare"
+            )
         names = [*self.hidden, OUTPUT]
         for name, layer in self.space.layers.items():
             if name not in names:
@@ -129,6 +135,7 @@ class PlanSpace:
                         bias_precision(bias, self.space.bias_bits, weight, inputs),
                         activation,
                         float(self._value(point, layer.name, "sparsity")),
+                        Granularity.parse(self.space.granularity),
                     ),
                 )
             )
