@@ -252,7 +252,7 @@ def _divisors(table: Table, train: np.ndarray, scale: Scale, input: Precision) -
         largest = float(np.abs(train).max())
         if not largest:
             raise InputError(f"{table.name}: data.scale: every feature of the training part is 0")
-        scale = math.ldexp(1.0, math.ceil(math.log2(largest)))
+        scale = math.ldexp(1.0, math.frexp(largest)[1])
     values = np.asarray(scale, np.float64)
     if values.shape not in ((), (count,)) or not (np.isfinite(values) & (values > 0)).all():
         raise InputError(f"{table.name}: data.scale: expected a number above 0, or {count} of them, received {scale!r}")
@@ -293,9 +293,9 @@ def prepare(
         Keep only the first so many training events. The scaling is that of the whole training part.
     scale : {'standard', 'unit'}, number or sequence of (features,) numbers, default 'standard'
         ``standard``: subtract the training part's mean, divide by its standard deviation. ``unit``: divide all features by
-        one power of two, the smallest not below the training part's largest absolute value (256 for pixels up to 255), so
-        that ``ap_fixed<N+1,1>`` takes unsigned integers of N bits exactly and firmware takes them as they are. Numbers: divide
-        by them. What is only divided may be constant.
+        one power of two, the smallest above the training part's largest absolute value (256 for pixels up to 255), so that
+        ``ap_fixed<N+1,1>`` holds unsigned integers of N bits exactly and firmware takes their bits as they are. Numbers:
+        divide by them. What is only divided may be constant.
 
     Returns
     -------
