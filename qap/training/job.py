@@ -173,6 +173,8 @@ class Job:
     window: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.clusters is not None and self.masks:
+            raise InputError("clusters: keep zeros by themselves; give no masks beside them")
         for name in self.masks:
             if name in self.pruning:
                 raise InputError(f"{name}: has a fixed mask and a pruning schedule: give one of them")

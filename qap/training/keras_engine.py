@@ -209,9 +209,9 @@ class KerasEngine:
             set_weights(model, job.weights)
         else:
             get_weights(model, job.architecture)  # a user's model function is checked before it is trained
-        masked = _mask_variables(model, job) if job.masks else []
         if job.pruning:
             model = wrap_for_pruning(model, job)
+        masked = _mask_variables(model, job) if job.masks else []
         if job.clusters is not None:
             model = _clustered(model, job)
         whole = with_features(model, job)
