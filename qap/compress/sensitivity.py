@@ -88,10 +88,11 @@ def _with(plan: Plan, only: str, **changes: Any) -> Plan:
 def _outputs(
     candidate: Candidate, context: Context, plans: Sequence[Plan], weights: Sequence[Weights], split: Split
 ) -> list[np.ndarray]:
-    """Return the outputs of each plan with its weights, by the population engine where it covers them."""
-    engine, architecture = context.engine, candidate.architecture
+    """Return the outputs of each plan with its weights, by QKeras where the population engine does not cover them."""
+    architecture = candidate.architecture
     job = Job(architecture, plans[0], weights[0], 1, 1, 1.0, "constant", 0, builder=context.builder)
-    if isinstance(engine, PopulationEngine) and unsupported(job) is None:
+    if unsupported(job) is None:
+        engine = context.engine if isinstance(context.engine, PopulationEngine) else PopulationEngine()
         return engine.evaluate(architecture, plans, weights, split)
     found, before, model = [], None, None
     for plan, values in zip(plans, weights, strict=True):
@@ -140,9 +141,7 @@ def sensitivities(
     Raises
     ------
     InputError
-        A sparsity that a layer cannot have, an output layer's activation.
-    QapError
-        The loss is not finite.
+        A sparsity that a layer cannot have, an output layer's activation, or a loss that is not finite.
     """
     split, start = context.data.train.head(SCORED_EVENTS), candidate.weights or {}
     fine = fine_plan(candidate.architecture, start, split.x)
@@ -158,7 +157,7 @@ def sensitivities(
     plans, values = [fine, *(probe[3] for probe in probes)], [start, *(probe[4] for probe in probes)]
     losses = [_loss(context, split, outputs) for outputs in _outputs(candidate, context, plans, values, split)]
     if not np.isfinite(losses).all():
-        raise QapError(f"{candidate.id}: the loss on training events is {losses[0]}: sensitivities need a trained network")
+        raise InputError(f"{candidate.id}: the loss on training events is {losses[0]}: sensitivities need a trained network")
     tables: dict[str, dict[str, dict[float, float]]] = {"weight": {}, "activation": {}, "sparsity": {}}
     for (kind, name, level, _, _), loss in zip(probes, losses[1:], strict=True):
         tables[kind].setdefault(name, {})[level] = loss - losses[0]
