@@ -20,6 +20,13 @@ from qap.search.study import read_arrays
 CONFIG, RESULTS, EVENTS = "config.yaml", "results.jsonl", "test_events.npz"
 
 
+def _cut_off(path: Path) -> None:
+    """Remove what a kill has left of a line: the next one must not be glued to it."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if text and not text.endswith("\n"):
+        write_text(path, text[: text.rfind("\n") + 1])
+
+
 @dataclass(frozen=True)
 class Store:
     """A comparison on disk, append-only.
@@ -51,6 +58,7 @@ class Store:
             raise InputError(f"{directory}: holds no comparison: {CONFIG} is missing")
         elif load_config(directory / CONFIG) != config:
             raise InputError(f"{directory}: made with another study file or other settings: choose another --output")
+        _cut_off(directory / RESULTS)
         return cls(directory)
 
     def weights(self, seed: int, name: str) -> dict[str, np.ndarray] | None:
