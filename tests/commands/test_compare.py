@@ -11,7 +11,9 @@ from qap.__main__ import main
 
 from ..conftest import blobs
 
-QUICK = ["train.batch=100", "train.parent_epochs=1", "train.epochs=1", "compare.seeds=1", "firmware.build=false", "model.hidden=[6]"]
+QUICK = [
+    "train.batch=100", "train.parent_epochs=1", "train.epochs=1", "compare.seeds=1", "firmware.build=false", "model.hidden=[6]",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_a_comparison_writes_tables_figure_and_page(study: Path, capsys: pytest.
     assert "seq" in told.out
     assert "seed 1: seq: 3 of 3" in told.err
     assert "qap compare" in (output / "compare.md").read_text()
-    assert not [path for path in output.rglob("*.part*")]
+    assert not list(output.rglob("*.part*"))
     assert main(["compare", str(study), *QUICK, methods, "--output", str(output), "--resume", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
 

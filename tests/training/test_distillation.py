@@ -87,7 +87,8 @@ def test_features_of_a_teacher_are_matched(data: Dataset) -> None:
 
 def test_features_go_to_the_keras_engine_and_a_layer_must_exist(data: Dataset) -> None:
     values = np.zeros((len(data.train), 4), np.float32)
-    job = replace(random_job(MLP, np.random.default_rng(7), steps=3), teacher=_teacher(data, features=Features("fc9", values, 1.0)))
+    teacher = _teacher(data, features=Features("fc9", values, 1.0))
+    job = replace(random_job(MLP, np.random.default_rng(7), steps=3), teacher=teacher)
     assert unsupported(job) == "features that are to match a teacher's"
     with pytest.raises(InputError, match="expected a hidden layer of fc1, fc2, output, received 'fc9'"):
         next(iter(PopulationEngine().train([job], data)))

@@ -114,7 +114,9 @@ def test_cosine_pruning_has_the_masks_of_tfmot(engine: PopulationEngine, data: D
 
 def test_clusters_bound_the_values_of_a_kernel_and_keep_zeros(data: Dataset) -> None:
     start = random_job(MLP, np.random.default_rng(6), steps=42)
-    weights = {key: value * (np.abs(value) > 0.3) if key.endswith("kernel") else value for key, value in (start.weights or {}).items()}
+    weights = dict(start.weights or {})
+    for name in NAMES:
+        weights[f"{name}/kernel"] = weights[f"{name}/kernel"] * (np.abs(weights[f"{name}/kernel"]) > 0.3)
     job = replace(start, weights=weights, pruning={}, quantized=False, clusters=5)
     assert unsupported(job) == "weight clustering"
     found = _one(PopulationEngine(), job, data)
