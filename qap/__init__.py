@@ -27,10 +27,12 @@ _PUBLIC = {
     "load_config": "qap.config.load",
     "load_dataset": "qap.datasets.load",
     "judge": "qap.search.judge",
+    "run_compare": "qap.compare.run",
     "run_search": "qap.search.run",
     "run_study": "qap.report.write",
     "search_front": "qap.search.run",
     "trained": "qap.search.run",
+    "write_comparison": "qap.report.compare_report",
 }
 
 __all__ = sorted(_PUBLIC)
