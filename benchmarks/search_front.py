@@ -45,6 +45,7 @@ METHODS: dict[str, list[str]] = {
     "… with anchors": ["search.strategy=nsga2", "search.population=32"],
     "hybrid without inheritance": ["search.strategy=hybrid", "search.population=32", "search.hybrid.inherit=false"],
     "hybrid without growing budgets": ["search.strategy=hybrid", "search.population=32", "search.hybrid.rungs=0"],
+    "hybrid without allocations": ["search.strategy=hybrid", "search.population=32", "search.hybrid.allocations=0"],
     "hybrid without anchors": ["search.strategy=hybrid", "search.population=32", "search.anchors=false"],
     "hybrid with supernet": ["search.strategy=hybrid", "search.population=32", "search.hybrid.supernet_epochs=5"],
     "hybrid": ["search.strategy=hybrid", "search.population=32"],

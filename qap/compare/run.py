@@ -29,7 +29,7 @@ from qap.errors import QapError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, float_logits
 from qap.search.run import make_context
-from qap.training.job import Failed
+from qap.training.job import Engine, Failed
 
 CALIBRATION_EVENTS = 4096
 
@@ -64,6 +64,7 @@ class _Seed:
     seed: int
     folder: Path | None
     model: Model
+    reference: Candidate | None = None
 
     def float_weights(self, architecture: Architecture, number: int) -> Weights:
         """Return a float network's folded weights, from the store or trained now."""
@@ -90,6 +91,7 @@ class _Seed:
         reference = next(compress([dense], self.context, parse_chain(["train"])))
         if isinstance(reference, Failed):
             raise QapError(f"float network {architecture}: {reference.reason}")
+        self.reference = reference
         scores = outputs(reference, data.test.x, quantized=False)
         scratch = self.store.directory / "firmware"
         return candidate, Judge(self.config, self.context, self.model, scores, scratch)
@@ -100,6 +102,8 @@ class _Seed:
         if row.entry.criterion is not None:
             context = replace(context, prune=context.prune.model_copy(update={"criterion": row.entry.criterion}))
         candidate = start.with_(plan=row_plan(row, start.plan, self.config.compare.sparsity))
+        if self.reference is not None and row.chain == parse_chain(["train"]):
+            return self.reference  # the same training
         return next(compress([candidate], context, row.chain))
 
     def results(self, rows: Sequence[Row]) -> Iterator[tuple[Result, float]]:
@@ -129,6 +133,7 @@ def run_compare(
     folder: Path | None = None,
     watch: Watch = lambda progress: None,
     data: Dataset | None = None,
+    engine: Engine | None = None,
 ) -> Store:
     """Compare the methods of the section `compare`.
 
@@ -149,6 +154,8 @@ def run_compare(
         Told of the progress.
     data : Dataset, optional
         Instead of loading ``config.data``.
+    engine : Engine, optional
+        Instead of the one that ``train.engine`` names: a population engine that is kept need not compile again.
 
     Returns
     -------
@@ -168,11 +175,10 @@ def run_compare(
     data = data or load_dataset(config.data, folder)
     model = _cost_model(config, folder)
     hidden = [layer.name for layer in Architecture.mlp(1, config.model.hidden, 1).layers]
-    contexts: list[Context] = []
-    for number in range(config.compare.seeds):
-        context = make_context(config, data, folder)
-        contexts.append(replace(context, seed=config.seed + number, engine=contexts[0].engine if contexts else context.engine))
-        check(contexts[-1], hidden)
+    context = make_context(config, data, folder)
+    context = replace(context, engine=engine or context.engine)
+    check(context, hidden)
+    contexts = [replace(context, seed=config.seed + number) for number in range(config.compare.seeds)]
     store = Store.open(Path(output), config, resume=resume)
     done = {(line["method"], line["seed"]) for line in store.results()}
     total = len(rows) * len(contexts)

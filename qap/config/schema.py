@@ -213,6 +213,8 @@ class Hybrid(Section):
     """Generations until the front is trained on."""
     rungs: Annotated[int, Field(ge=0)] = 2
     """How often a candidate is trained on, each time twice as long; 0 turns it off."""
+    allocations: Annotated[int, Field(ge=0)] = 64
+    """Plans of the strategy `allocation` (integer programming) that are trained first, at most a quarter of `trials`."""
     supernet_epochs: Annotated[float, Field(ge=0)] = 0.0
     """Epochs of training weights that all plans share, on which plans are judged without training; 0 turns it off."""
     supernet_plans: Annotated[int, Field(ge=2)] = 512

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from qap.candidate import Candidate
+from qap.models.architecture import Architecture
+from qap.search.allocation import Measured, allocations, measured
 from qap.search.heritage import Heritage
 from qap.search.objectives import front, limits
 from qap.search.searcher import Searcher
@@ -21,8 +24,9 @@ def evolve(searcher: Searcher, strategy: OptunaStrategy) -> None:
 
     The anchors are trained from the float parent with the whole budget of a candidate; every later plan starts from the
     weights of the nearest trained one and is fine-tuned for a part of it; every few generations the members of the front
-    are trained on, each time twice as long. With a supernet (see `qap.search.supernet`) the plans that look best on its
-    weights come right after the anchors and start from those weights.
+    are trained on, each time twice as long. Plans by integer programming (see `qap.search.allocation`) come right after the
+    anchors. With a supernet (see `qap.search.supernet`) the plans that look best on its weights follow and start from those
+    weights.
 
     Parameters
     ----------
@@ -31,6 +35,7 @@ def evolve(searcher: Searcher, strategy: OptunaStrategy) -> None:
         Proposes the plans, the anchors first.
     """
     settings, size = searcher.config.search.hybrid, searcher.config.search.population
+    strategy.suggest(_allocated(searcher))
     promising, heritage = prepare(searcher), Heritage(searcher.space.knobs)
     if promising is not None:
         strategy.suggest(promising.points)
@@ -52,6 +57,19 @@ def evolve(searcher: Searcher, strategy: OptunaStrategy) -> None:
         anchors, generation = 0, generation + 1
         if generation % settings.every == 0:
             _promote(searcher, size)
+
+
+def _allocated(searcher: Searcher) -> list[Point]:
+    """Return plans that an integer program finds from what single layers suffer: a front to begin with, in a second."""
+    search, space = searcher.config.search, searcher.space
+    most = search.hybrid.allocations if search.trials is None else min(search.hybrid.allocations, search.trials // 4)
+    if not most or not space.knobs:
+        return []
+
+    def measure(architecture: Architecture) -> Measured:
+        return measured(space, architecture, searcher.parent(architecture), searcher.context)
+
+    return list(itertools.islice(allocations(space, measure), most))
 
 
 def _start(searcher: Searcher, heritage: Heritage | None, promising: Promising | None, point: Point) -> Candidate:

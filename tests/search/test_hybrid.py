@@ -51,6 +51,16 @@ def test_anchors_come_first_and_survivors_are_trained_on(whole: Study) -> None:
             assert record.candidate.metrics[RUNG] == record.rung
 
 
+def test_plans_of_the_integer_program_follow_the_anchors(whole: Study, file: Path, tmp_path: Path) -> None:
+    """They are those that the strategy `allocation` proposes first; anchors among them are not trained twice."""
+    settings = ("search.strategy=allocation", "search.trials=10")
+    proposed = [record.candidate.id for record in run_search(_config(file, *settings), tmp_path / "study").records()]
+    ids = [record.candidate.id for record in whole.records() if not record.rung]
+    anchors = 10  # five widths at two sparsities
+    expected = [one for one in proposed if one not in ids[:anchors]]
+    assert ids[anchors : anchors + len(expected)] == expected
+
+
 def test_the_better_training_of_a_plan_is_kept_with_its_weights(whole: Study) -> None:
     scores: dict[str, list[float]] = {}
     for record in whole.records():
