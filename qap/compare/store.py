@@ -95,6 +95,8 @@ class Store:
             "method": result.row.name,
             "seed": seed,
             "compress": [*result.row.entry.compress],
+            "granularity": result.row.entry.granularity if result.row.prunes else None,
+            "criterion": result.row.entry.criterion,
             "architecture": None if candidate is None else str(candidate.architecture),
             **result.values,
             "remark": result.remark,

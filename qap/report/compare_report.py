@@ -40,8 +40,8 @@ def notes(config: Config, data: Dataset) -> list[str]:
         f"{train.epochs} more for every row, batches of {train.batch}; {section.seeds} seeds from {config.seed}.",
         "Means over the seeds ± standard deviation, on the test split, which nothing was chosen on. "
         f"Differences to {section.against} are taken seed by seed, ± standard error of their mean.",
-        f"The gate: the accuracy is at most {100 * section.delta:g} points below that of the float network of the same seed and "
-        "number of epochs. Bit-exact: seeds whose C-simulation equals QKeras on every test event. Zero weights and weight bits "
+        f"The gate: the accuracy is at most {section.delta:g} below that of the float network of the same seed and number of "
+        "epochs. Bit-exact: seeds whose C-simulation equals QKeras on every test event. Zero weights and weight bits "
         "are counted on the quantized weights; structured granularities leave a smaller network, whose own weights are counted. "
         "LUT: csynth-equivalent, with the bands of docs/estimates.md; float networks and TFLite models have no firmware.",
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from qap.files import write_text
 Line = Mapping[str, Any]
 """A result of `qap.compare.store`: a row with one seed."""
 
-FIRST = ("method", "seed", "compress", "architecture")
+FIRST = ("method", "seed", "compress", "granularity", "criterion", "architecture")
 SCORES = ("accuracy", "auc", "auc_worst", "signal_efficiency", "ece", "worst_recall", "agreement", "drop", "gate")
 ERRORS = ("rmse", "resolution")
 COSTS = (
@@ -118,13 +118,19 @@ def _gather(name: str, mine: list[Line], score: str, other: Mapping[int, float],
     parities = [line["parity"] for line in mine if "parity" in line]
     return Method(
         name,
-        " → ".join(mine[0]["compress"]) if mine else "",
+        _steps(mine[0]) if mine else "",
         figures,
         spread(pairs) if name != against else None,
         (sum(gates), len(gates)) if gates else None,
         (sum(parity == 1.0 for parity in parities), len(parities)) if parities else None,
         tuple(dict.fromkeys(line["remark"] for line in mine if line.get("remark"))),
     )
+
+
+def _steps(line: Line) -> str:
+    """Write a row's chain, and what it says of granularity and criterion."""
+    chosen = [str(line[key]) for key in ("granularity", "criterion") if line.get(key) not in (None, "weight")]
+    return " → ".join(line["compress"]) + (f" ({', '.join(chosen)})" if chosen else "")
 
 
 def write_compare_csv(lines: Sequence[Line], order: Sequence[str], path: Path) -> None:

@@ -158,6 +158,8 @@ def test_means_spreads_and_paired_differences(compared: Any) -> None:
     assert rows["qap"].difference is None
     assert rows["qap"].proven == (2, 2)
     assert rows["float"].proven is None
+    assert rows["neurons"].compress == "qap (neuron)"
+    assert rows["sequential"].compress == "prune → ptq"
 
 
 def test_markdown_page_and_summary_show_every_row(compared: Any) -> None:
