@@ -28,7 +28,7 @@ from qap.metrics import classification
 from qap.metrics.agreement import agreement
 from qap.metrics.calibration import ece
 from qap.metrics.evaluate import evaluate
-from qap.models.builders import build, set_weights
+from qap.models.builders import set_weights
 
 FLOAT_BITS = 32
 """Of a weight of the float network, and of a bias of a TFLite model."""
@@ -158,7 +158,7 @@ class Judge:
 
     def _convert(self, row: Row, candidate: Candidate) -> tuple[Any, Project] | Result:
         """Return the QKeras model and its HLS project, or why there is none."""
-        model = build(candidate.architecture, candidate.plan)
+        model = self.context.builder(candidate.architecture, candidate.plan)
         set_weights(model, candidate.weights or {})
         try:
             return model, convert(model, self.context.data.input, self.folder / row.name, self.config.firmware)
@@ -186,7 +186,7 @@ class Judge:
 
     def _exported(self, row: Row, candidate: Candidate) -> Result:
         """Judge a TFLite model, run by its interpreter."""
-        model = build(candidate.architecture.folded)
+        model = self.context.builder(candidate.architecture.folded, None)
         set_weights(model, candidate.weights or {})
         events = self.context.data.train.x[: self.config.ptq.events]
         file = to_tflite(model, str(row.export), events if row.export == "int8" else None)

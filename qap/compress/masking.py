@@ -14,7 +14,7 @@ from qap.compress.criteria import scores
 from qap.compress.method import Steps
 from qap.compress.shrink import shrink_weights
 from qap.granularity import WEIGHT, kept_units, mask, mask_sparsity
-from qap.models.builders import build, set_weights
+from qap.models.builders import set_weights
 from qap.plan import LayerPlan
 from qap.training.job import Trained
 
@@ -54,7 +54,8 @@ def _importance(candidate: Candidate, context: Context, quantized: bool) -> dict
     weights = candidate.weights or {}
     if context.prune.criterion == "magnitude":
         return {name: np.abs(weights[f"{name}/kernel"]) for name in candidate.plan}
-    model = build(candidate.architecture if quantized else candidate.architecture.folded, candidate.plan if quantized else None)
+    architecture = candidate.architecture if quantized else candidate.architecture.folded
+    model = context.builder(architecture, candidate.plan if quantized else None)
     set_weights(model, weights)
     return scores(model, context.data.train.head(SCORED_EVENTS), context.prune.criterion, task=context.data.task)
 
