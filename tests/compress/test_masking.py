@@ -34,7 +34,10 @@ def wide_data(data: Dataset) -> Dataset:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["qap", "prune", "one_shot", "iterative", "lottery"])
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("one_shot", "iterative", "lottery")]
+
+
+@pytest.mark.parametrize("method", ["qap", "prune", *SLOW])
 @pytest.mark.parametrize(("text", "sparsity"), [("2:4", 0.5), ("block(4,2)", 0.75), ("dsp(4)", 0.5)])
 def test_every_method_reaches_the_sparsity_of_every_granularity(
     method: str, text: str, sparsity: float, wide_data: Dataset
