@@ -19,7 +19,7 @@ lint: env
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --durations=15
 
 test-full: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -29,7 +29,7 @@ SMALL = [
     "search.strategy=hybrid", "model.hidden=[8,6]", "train.batch=200", "train.parent_epochs=4", "train.epochs=2",
     "prune.frequency=2", "search.space.weight_bits=[2,3,4,5,6]", "search.space.activation_bits=[3,4,5,6]",
     "search.space.sparsity=[0.0,0.5,0.8]", "search.population=6", "data.input.bits=8", "search.trials=20",
-    "search.hybrid.supernet_epochs=3", "search.hybrid.supernet_plans=60",
+    "search.hybrid.supernet_epochs=3", "search.hybrid.supernet_plans=60", "search.hybrid.allocations=0",
 ]  # fmt: skip
 ANCHORS = 10
 """Uniform plans of 2 to 6 bits, at two sparsities."""
@@ -126,6 +126,7 @@ def _is(candidate, point: dict) -> bool:
     return all(values[key] == value for key, value in point.items())
 
 
+@pytest.mark.slow
 def test_a_stopped_search_goes_on_with_the_stored_supernet(
     whole: Study, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_stopped_search_goes_on_with_the_stored_supernet(
         run_search(_config(file, "search.trials=21"), tmp_path / "study", resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "reason"),
     [("search.space.units=[4,8]", "several architectures"), ("train.engine=keras", "keras engine trains no shared weights")],
