@@ -258,6 +258,7 @@ def test_a_smaller_model_can_be_saved_and_read(tmp_path: Path) -> None:
     assert (np.asarray(read(x)) == np.asarray(small(x))).all()
 
 
+@pytest.mark.slow
 def test_a_smaller_cnn_is_exact_in_firmware(tmp_path: Path) -> None:
     small = shrink(randomised(cnn(True)), half({"conv1": 8, "conv2": 6, "fc": 10}, 0))
     project = firmware.convert(small, Precision(8, 2), tmp_path / "small")

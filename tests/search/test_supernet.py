@@ -82,6 +82,7 @@ def test_promising_plans_follow_the_anchors_and_start_from_the_shared_weights(wh
     assert not any(np.array_equal(weights[key], value) for key, value in parent.weights.items())
 
 
+@pytest.mark.slow
 def test_the_plans_proposed_are_the_best_of_those_judged(
     whole: Study, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ def test_equal_weights_give_the_logits_of_qkeras_bit_for_bit(engine: PopulationE
     assert engine.traces == 4, "one trace for each kind of activations"
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("lanes", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_trajectories_over_100_steps_have_the_masks_and_weights_of_the_keras_engine(lanes: int, data: Dataset) -> None:
     """Different precisions, sparsities, schedules, learning-rate decays and seeds in one population.
 
@@ -115,6 +115,7 @@ def test_regression_and_event_weights_follow_the_keras_engine(weighted: bool, re
     assert ours.loss == pytest.approx(reference.loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_soft_targets_follow_the_keras_engine(data: Dataset, regression_data: Dataset) -> None:
     generator = np.random.default_rng(11)
     for dataset in (data, regression_data):
