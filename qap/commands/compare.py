@@ -94,11 +94,13 @@ class _Said:
         self._first: int | None = None
 
     def __call__(self, progress: Progress) -> None:
+        from qap.commands.live import time_left
+
         if self._first is None:
             self._first, self._started = progress.done, time.monotonic()
         gained = progress.done - self._first
         left = ""
         if gained:
             seconds = (time.monotonic() - self._started) * (progress.total - progress.done) / gained
-            left = f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+            left = time_left(seconds)
         print(f"{progress.message}: {progress.done} of {progress.total}{left}", file=sys.stderr)

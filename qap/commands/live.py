@@ -38,6 +38,11 @@ def front_rows(candidates: list[Candidate], objectives: list[str], allowed: Mapp
     return table
 
 
+def time_left(seconds: float) -> str:
+    """Write the time left, to be put behind what is done."""
+    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+
+
 class SearchView:
     """A live view on a terminal; one line a candidate elsewhere; nothing when quiet."""
 
@@ -79,7 +84,7 @@ class SearchView:
         if gained <= 0:
             return ""
         seconds = (now - self._started) * (1 - share) / gained
-        return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+        return time_left(seconds)
 
     def update(self, standing: Standing) -> None:
         """Show where the search stands."""

@@ -24,6 +24,7 @@ from qap.firmware.convert import convert
 from qap.firmware.csim import build_all
 from qap.firmware.parity import compare
 from qap.firmware.project import Project
+from qap.granularity import TOLERANCE
 from qap.metrics import classification
 from qap.metrics.agreement import agreement
 from qap.metrics.calibration import ece
@@ -32,8 +33,6 @@ from qap.models.builders import set_weights
 
 FLOAT_BITS = 32
 """Of a weight of the float network, and of a bias of a TFLite model."""
-SPARSITY_TOLERANCE = 0.01
-"""As `qap.granularity` has it: no mask is further from its request, but for half a weight."""
 COUNTED = ("sparsity_mask", "sparsity", "weight_memory_bits", "nonzero_weights", "ebops", "bops")
 
 
@@ -90,14 +89,24 @@ def check_masks(candidate: Candidate, cost: Cost) -> None:
 
     Raises
     ------
-    QapError
+    InputError
         With layer, request and what the mask has.
     """
     for name, layer in candidate.plan.items():
         found = cost.layers[name]["sparsity_mask"].value
-        allowed = max(SPARSITY_TOLERANCE, 0.5 / np.prod(candidate.architecture.shapes[name])) + 1e-9
+        allowed = max(TOLERANCE, 0.5 / np.prod(candidate.architecture.shapes[name])) + 1e-9
         if layer.sparsity and abs(found - layer.sparsity) > allowed:
-            raise QapError(f"{name}: the mask removes {found:.4f} of the weights, {layer.sparsity:.4f} were asked for")
+            raise InputError(f"{name}: the mask removes {found:.4f} of the weights, {layer.sparsity:.4f} were asked for")
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A quantized network before its build: model and project are None where no firmware is asked for."""
+
+    candidate: Candidate
+    cost: Cost
+    model: Any = None
+    project: Project | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,24 +134,23 @@ class Judge:
 
     def judge(self, results: Sequence[tuple[Row, Candidate]]) -> list[Result]:
         """Judge compressed networks; the firmware of all of them is built side by side."""
-        prepared = {number: self._convert(row, one) for number, (row, one) in enumerate(results) if self._builds(row)}
-        projects = [found[1] for found in prepared.values() if not isinstance(found, Result)]
+        prepared = {number: self._prepared(row, one) for number, (row, one) in enumerate(results) if row.quantized}
+        projects = [found.project for found in prepared.values() if isinstance(found, _Prepared) and found.project is not None]
         built = iter(build_all(projects) if projects else [])
         judged = []
         for number, (row, candidate) in enumerate(results):
             found = prepared.get(number)
             if isinstance(found, Result):
                 judged.append(found)
+            elif found is not None and found.project is not None:
+                judged.append(self._proven(row, found, found.project, next(built)))
             elif found is not None:
-                judged.append(self._proven(row, candidate, *found, next(built)))
+                judged.append(self._unbuilt(row, found.candidate, _figures(found.cost), "no firmware was asked for"))
             elif row.export is not None:
                 judged.append(self._exported(row, candidate))
             else:
-                judged.append(self._unbuilt(row, candidate))
+                judged.append(self._unbuilt(row, candidate, float_values(candidate), "float network: no firmware"))
         return judged
-
-    def _builds(self, row: Row) -> bool:
-        return row.quantized and self.config.firmware.build
 
     def _result(self, row: Row, candidate: Candidate, scores: np.ndarray, further: Mapping[str, Any], remark: str = "") -> Result:
         values = {**metrics(self.context, scores, self.reference, self.config.compare.delta), **further}
@@ -156,33 +164,32 @@ class Judge:
             check_masks(candidate, cost)
         return cost
 
-    def _convert(self, row: Row, candidate: Candidate) -> tuple[Any, Project] | Result:
-        """Return the QKeras model and its HLS project, or why there is none."""
-        model = self.context.builder(candidate.architecture, candidate.plan)
-        set_weights(model, candidate.weights or {})
-        try:
-            return model, convert(model, self.context.data.input, self.folder / row.name, self.config.firmware)
-        except InputError as error:
-            return Result(row, candidate, {}, f"refused: {error}")
-
-    def _proven(self, row: Row, candidate: Candidate, model: Any, project: Project, built: Path | QapError) -> Result:
-        if isinstance(built, QapError):
-            raise built
+    def _prepared(self, row: Row, candidate: Candidate) -> _Prepared | Result:
+        """Count a quantized network and convert it where firmware is asked for, or say why it is refused."""
         try:
             cost = self._cost(row, candidate)
-        except QapError as error:
+            candidate = candidate.with_(cost=cost)
+            if not self.config.firmware.build:
+                return _Prepared(candidate, cost)
+            model = self.context.builder(candidate.architecture, candidate.plan)
+            set_weights(model, candidate.weights or {})
+            project = convert(model, self.context.data.input, self.folder / row.name, self.config.firmware)
+        except InputError as error:
             return Result(row, candidate, {}, f"refused: {error}")
-        compared = compare(model, project, self.context.data.test.x)
-        further = {**_figures(cost), "parity": compared.parity.fraction}
-        candidate = candidate.with_(cost=cost, parity=compared.parity)
+        return _Prepared(candidate, cost, model, project)
+
+    def _proven(self, row: Row, found: _Prepared, project: Project, built: Path | QapError) -> Result:
+        if isinstance(built, QapError):
+            raise built
+        compared = compare(found.model, project, self.context.data.test.x)
+        further = {**_figures(found.cost), "parity": compared.parity.fraction}
+        candidate = found.candidate.with_(parity=compared.parity)
         return self._result(row, candidate, compared.logits, further, _said(compared.parity))
 
-    def _unbuilt(self, row: Row, candidate: Candidate) -> Result:
+    def _unbuilt(self, row: Row, candidate: Candidate, further: Mapping[str, Any], remark: str) -> Result:
         """Judge a float network, or a quantized one where no firmware is asked for."""
         scores = outputs(candidate, self.context.data.test.x, quantized=row.quantized, builder=self.context.builder)
-        if row.quantized:
-            return self._result(row, candidate, scores, _figures(self._cost(row, candidate)), "no firmware was asked for")
-        return self._result(row, candidate, scores, float_values(candidate), "float network: no firmware")
+        return self._result(row, candidate, scores, further, remark)
 
     def _exported(self, row: Row, candidate: Candidate) -> Result:
         """Judge a TFLite model, run by its interpreter."""

@@ -20,18 +20,15 @@ from qap.compress.qap import check
 from qap.compress.ranges import Calibration
 from qap.compress.teachers import Teachers
 from qap.config.schema import Study as Config
-from qap.cost.learn import refit
-from qap.cost.model import Model, shipped_model
-from qap.cost.store import load_store
+from qap.cost.model import Model
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset
 from qap.errors import QapError
 from qap.models.architecture import Architecture
-from qap.models.builders import Weights, float_logits
+from qap.models.builders import Weights
+from qap.search.estimates import lab_model
 from qap.search.run import make_context
 from qap.training.job import Engine, Failed
-
-CALIBRATION_EVENTS = 4096
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,6 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
-
-
-def _cost_model(config: Config, folder: Path | None) -> Model:
-    """Return the model behind the csynth-equivalent figures."""
-    if config.estimates.reports is None:
-        return shipped_model()
-    lab = load_store(Path(folder or ".") / config.estimates.reports)
-    return refit(shipped_model(), lab, backend=config.firmware.Backend.lower(), part=config.firmware.Part)
 
 
 @dataclass(eq=False)
@@ -82,8 +71,7 @@ class _Seed:
             len(data.feature_names), model.hidden, data.outputs, activation=model.activation, batchnorm=model.batchnorm
         )
         weights = self.float_weights(architecture, 0)
-        sample = data.train.x[:CALIBRATION_EVENTS]
-        plan = base_plan(self.config, data, architecture, Calibration(weights, float_logits(architecture, weights, sample)))
+        plan = base_plan(self.config, data, architecture, Calibration.of(architecture, weights, data.train.x))
         candidate = Candidate(architecture, plan, weights)
         teachers = Teachers(self.config.distill, model, data, self.float_weights, self.folder)
         self.context = replace(self.context, teacher=teachers)
@@ -173,7 +161,8 @@ def run_compare(
     """
     rows = parse_rows(config)
     data = data or load_dataset(config.data, folder)
-    model = _cost_model(config, folder)
+    reports = config.estimates.reports
+    model = lab_model(None if reports is None else (folder or Path()) / reports, config.firmware)
     hidden = [layer.name for layer in Architecture.mlp(1, config.model.hidden, 1).layers]
     context = make_context(config, data, folder)
     context = replace(context, engine=engine or context.engine)

@@ -17,7 +17,7 @@ from qap.errors import InputError
 from qap.files import append_line, write_arrays, write_text
 from qap.search.study import read_arrays
 
-CONFIG, RESULTS, EVENTS = "config.yaml", "results.jsonl", "test_events.npz"
+CONFIG, RESULTS = "config.yaml", "results.jsonl"
 
 
 def _cut_off(path: Path) -> None:

@@ -16,7 +16,8 @@ from qap.compress.shrink import shrink_weights
 from qap.granularity import WEIGHT, kept_units, mask, mask_sparsity
 from qap.models.builders import set_weights
 from qap.plan import LayerPlan
-from qap.training.job import Trained
+from qap.training.job import Pruning, Trained
+from qap.training.schedules import schedule
 
 Masks = dict[str, np.ndarray]
 SCORED_EVENTS = 4096
@@ -149,9 +150,8 @@ def by_schedule(candidate: Candidate, context: Context, *, quantized: bool) -> S
     """
     section, steps = context.prune, context.steps
     renewals = np.linspace(section.begin, section.end, section.rounds + 1) if section.rounds > 1 else np.array([section.begin])
-    done = (renewals - section.begin) / (section.end - section.begin)
-    rises = {"constant": np.ones_like(done), "polynomial": 1 - (1 - done) ** 3, "cosine": (1 - np.cos(np.pi * done)) / 2}
-    levels = [*rises[section.schedule]]
+    rise = Pruning(section.schedule, 0, max(len(renewals) - 1, 1), 1)
+    levels = [float(level) for level in schedule(rise, 1.0, np.arange(len(renewals)))]
     levels[-1] = 1.0
     first = [0.0] if section.begin else []
     starts = [round(part * steps) for part in renewals]

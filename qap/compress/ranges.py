@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qap.errors import InputError
-from qap.models.builders import Weights
+from qap.models.architecture import Architecture
+from qap.models.builders import Weights, float_logits
 from qap.plan import MAX_BITS, Precision
 
+CALIBRATION_EVENTS = 4096
 GUARD_BITS = 1  # integer bits a bias gets beyond the parent's largest, for training to move it
 
 
@@ -29,6 +31,11 @@ class Calibration:
     weights: Weights
     outputs: Mapping[str, np.ndarray]
     _found: dict[tuple[str, str, int, bool], int] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, architecture: Architecture, weights: Weights, x: np.ndarray) -> Calibration:
+        """Take the ranges from folded float weights and the first training events."""
+        return cls(weights, float_logits(architecture, weights, x[:CALIBRATION_EVENTS]))
 
     def weight_integer(self, layer: str, bits: int) -> int:
         """Return the best integer bits of a layer's kernel."""

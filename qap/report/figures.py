@@ -208,6 +208,13 @@ def layers(report: Report) -> Figure:
     return figure
 
 
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure in the format of the file's name, under a temporary name first."""
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    figure.savefig(temporary, dpi=DPI)
+    temporary.replace(path)
+
+
 def save_figures(report: Report, directory: Path) -> list[Path]:
     """Draw every figure of a report and save it as PNG.
 
@@ -228,7 +235,5 @@ def save_figures(report: Report, directory: Path) -> list[Path]:
     paths = []
     for name, draw in drawn:
         paths.append(directory / f"{name}.png")
-        temporary = paths[-1].with_name(f".{name}.part.png")
-        draw().savefig(temporary, dpi=DPI)
-        temporary.replace(paths[-1])
+        save_figure(draw(), paths[-1])
     return paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qap.config.schema import Firmware
 from qap.cost.learn import refit
 from qap.cost.model import Model, shipped_model
 from qap.cost.store import load_store
@@ -40,9 +41,14 @@ def keep_reports(study: Study, folder: Path | None) -> None:
         raise InputError(f"estimates.reports: {path}: cannot be read: {error.strerror}") from None
 
 
+def lab_model(reports: Path | None, firmware: Firmware) -> Model:
+    """Return the model for a backend and part: the package's, refitted where the lab's reports are given."""
+    if reports is None:
+        return shipped_model()
+    return refit(shipped_model(), load_store(reports), backend=firmware.Backend.lower(), part=firmware.Part)
+
+
 def cost_model(study: Study) -> Model:
     """Return the model for a study's backend and part."""
-    copy, firmware = study.directory / REPORTS, study.config.firmware
-    if not copy.is_file():
-        return shipped_model()
-    return refit(shipped_model(), load_store(copy), backend=firmware.Backend.lower(), part=firmware.Part)
+    copy = study.directory / REPORTS
+    return lab_model(copy if copy.is_file() else None, study.config.firmware)

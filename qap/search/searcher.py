@@ -16,15 +16,13 @@ from qap.cost.candidate_cost import candidate_cost
 from qap.cost.model import Model
 from qap.metrics.evaluate import evaluate
 from qap.models.architecture import Architecture
-from qap.models.builders import Weights, float_logits
+from qap.models.builders import Weights
 from qap.plan import Plan
 from qap.search.objectives import DROP, limits, values, violations
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Told
 from qap.search.study import RUNG, Parent, Record, Study
 from qap.training.job import Engine, Failed
-
-CALIBRATION_EVENTS = 4096
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,7 @@ class Searcher:
         if parent is None:
             self.report(f"training the float network {architecture}")
             parent = self._train_parent(architecture)
-        sample = self.context.data.train.x[:CALIBRATION_EVENTS]
-        calibration = Calibration(parent.weights, float_logits(architecture, parent.weights, sample))
+        calibration = Calibration.of(architecture, parent.weights, self.context.data.train.x)
         self.calibrations[architecture.id] = calibration
         self.floats[architecture.id] = parent.metrics
         return calibration
