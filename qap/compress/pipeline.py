@@ -82,7 +82,10 @@ def _link(text: str) -> Link:
     prefix, _, name = text.rpartition("+")
     if name not in METHODS or prefix not in ("", DISTILL):
         known = [*METHODS, DISTILL, *(f"{DISTILL}+{name}" for name, method in METHODS.items() if method.trains)]
-        raise InputError(f"compress: expected of {', '.join(known)}; received {text!r}{suggestion(text, known)}")
+        names = ", ".join([*METHODS, DISTILL])
+        raise InputError(
+            f"compress: expected of {names}, or {DISTILL}+ before one that trains; received {text!r}{suggestion(text, known)}"
+        )
     method = METHODS[name]
     if prefix and not method.trains:
         raise InputError(f"compress: {name} does not train, it cannot learn from a teacher: write [{DISTILL}, {name}]")

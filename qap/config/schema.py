@@ -22,6 +22,17 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _quoted(value: Any) -> Any:
+    """Refuse what YAML makes of N:M without quotes."""
+    if isinstance(value, int):
+        raise ValueError(
+            f"expected text such as weight, '2:4' or neuron, received the number {value}: write N:M in quotes, YAML takes it for "
+            "hours and minutes"
+        )
+    return value
+
+
+GranularityText = Annotated[str, BeforeValidator(_quoted)]
 WeightBits = Annotated[int, Field(ge=2, le=MAX_BITS)]  # 1 bit is a sign without a zero: pruning would be undone
 BitChoices = Annotated[list[Bits], BeforeValidator(_as_list), Field(min_length=1)]
 WeightBitChoices = Annotated[list[WeightBits], BeforeValidator(_as_list), Field(min_length=1)]
@@ -190,7 +201,7 @@ class Space(Section):
     """Integer bits of the weights; `auto` takes those with the smallest squared error on the parent's weights."""
     activation_integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] | Literal["auto"] = "auto"
     """Integer bits of the activations; `auto` takes those with the smallest squared error on training events."""
-    granularity: str = "weight"
+    granularity: GranularityText = "weight"
     """What pruning removes as one in every layer: weight, 2:4, block(4,1), dsp(4)."""
     bias_bits: Bits | Literal["auto"] = "auto"
     """Bits of the biases; `auto` takes the accumulator's grid, so that a bias is never coarser than a product."""
@@ -303,7 +314,7 @@ class Entry(Section):
 
     compress: Annotated[list[str], Field(min_length=1)]
     """As the section of that name; ``tflite-dynamic`` and ``tflite-int8`` may stand at the end."""
-    granularity: str = "weight"
+    granularity: GranularityText = "weight"
     """What pruning removes as one: weight, 2:4, block(4,4), dsp(4), neuron …"""
     criterion: Criterion | None = None
     """Importance of a weight (None: ``prune.criterion``)."""

@@ -44,6 +44,7 @@ def test_a_comparison_writes_tables_figure_and_page(study: Path, capsys: pytest.
 @pytest.mark.parametrize(("arguments", "message"), [
     (["compare.methods={a: [qapp]}"], "compare.methods.a: compress: expected of"),
     (["compare.methods={a: {compress: [qap], granularity: half}}"], "compare.methods.a: granularity"),
+    (["compare.methods={a: {compress: [qap], granularity: 3:4}}"], "compare.methods.a.granularity: expected text such as"),
     (["compare.methods={a: {compress: [qap], granularty: neuron}}"], "did you mean 'granularity'"),
     (["compare.methods={}"], "compare.methods: expected"),
     (["compare.sparsity=1.0"], "compare.sparsity: expected less than 1"),
