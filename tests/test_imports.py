@@ -14,7 +14,7 @@ import qap
 PACKAGE = Path(qap.__file__).parent
 ROOMS = [
     "errors", "files", "backend", "config", "granularity", "plan", "datasets", "models", "candidate", "metrics", "training",
-    "compress", "firmware", "exports", "cost", "search", "compare", "report", "commands", "__main__",
+    "compress", "firmware", "rtl", "exports", "cost", "search", "compare", "report", "commands", "__main__",
 ]  # fmt: skip
 
 

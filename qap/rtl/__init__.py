@@ -1,0 +1,19 @@
+"""The RTL route: a model as pipelined Verilog by distributed arithmetic, simulated, compared, synthesised."""
+
+from qap.rtl.design import Design, Wire, load_design, write_design
+from qap.rtl.parity import compare_rtl
+from qap.rtl.simulate import build_simulation, predict, simulate
+from qap.rtl.trace import da4ml_cost, trace
+
+__all__ = [
+    "Design",
+    "Wire",
+    "build_simulation",
+    "compare_rtl",
+    "da4ml_cost",
+    "load_design",
+    "predict",
+    "simulate",
+    "trace",
+    "write_design",
+]

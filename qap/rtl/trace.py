@@ -1,0 +1,334 @@
+"""A QKeras model as combinational logic: da4ml's adder graphs between casts that round as QKeras rounds.
+
+The model is first lowered as for the C-simulation (`qap.firmware.lowering`): plain layers with the quantized weights, each
+with its exact type. That keeps one reading of QKeras for both ways into hardware.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import localcontext
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from qap.errors import InputError, QapError
+from qap.firmware.graph import Call, flatten
+from qap.firmware.lowering import Lowered, features, lower
+from qap.firmware.rules.normalisation import scale_shift
+from qap.firmware.values import lowest_bit
+from qap.plan import Precision
+from qap.rtl.element import Element, Target, cast, element, exponent, total
+from qap.rtl.tools import da4ml
+
+SOLVER: Mapping[str, Any] = {"hard_dc": 2}
+"""da4ml's options by default: adder trees at most two levels deeper than the shallowest."""
+DIGITS = 60_000
+"""Signed digits of one layer beyond which da4ml's search for common sums takes hours."""
+FINEST = -31
+"""Exponent of the finest step that da4ml counts exactly."""
+KERNEL_BITS = 24
+BUILT = (
+    "InputLayer", "QDense", "Dense", "TimeDistributed", "QActivation", "Activation", "ReLU", "BatchNormalization",
+    "Dropout", "Add", "Subtract", "Concatenate", "Flatten", "Reshape", "Permute",
+)  # fmt: skip
+"""Layers with an RTL form."""
+_TYPE = re.compile(r"^(u?)fixed<(\d+),(-?\d+)(?:,(\w+),(\w+))?>$")
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A model as combinational logic.
+
+    Parameters
+    ----------
+    logic : da4ml CombLogic
+    inputs : tuple of Precision
+        Type of each element of the flattened input.
+    input_shape, output_shape : tuple of int
+    lowered : Lowered
+        What the C-simulation of the same model computes; decides the arithmetic of the QKeras side.
+    """
+
+    logic: Any
+    inputs: tuple[Precision, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    lowered: Lowered = field(repr=False)
+
+    @property
+    def cost(self) -> float:
+        """da4ml's cost, about one LUT each."""
+        return float(self.logic.cost)
+
+
+def trace(
+    model: Any, inputs: Precision | tuple[Precision, ...], *, solver: Mapping[str, Any] = SOLVER, digits: int = DIGITS
+) -> Traced:
+    """Trace a model into combinational logic that gives QKeras's outputs bit for bit.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Dense layers (QDense, Dense), quantizers, Add, Subtract, Concatenate, shapes; one input, one output.
+    inputs : Precision, or one per feature
+        Fixed-point type of the inputs.
+    solver : mapping
+        Options of ``da4ml.cmvm.solve``, for example ``{'hard_dc': 2}``.
+    digits : int, default 60,000
+        Signed digits of one layer's weights that are taken at most.
+
+    Returns
+    -------
+    Traced
+
+    Raises
+    ------
+    InputError
+        A layer without an RTL form, or one that the firmware refuses too; layer and class are named.
+    ToolMissingError
+        da4ml is not installed.
+    QapError
+        A layer with too many digits.
+    """
+    da4ml("trace")
+    graph = flatten(model)
+    for call in graph.calls:
+        if type(call.layer).__name__ not in BUILT:
+            raise InputError(
+                f"{call.layer.name}: the RTL route does not build {type(call.layer).__name__}: it builds dense networks of "
+                f"{', '.join(BUILT[1:])}"
+            )
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise InputError(f"{model.name}: the RTL route builds one input and one output, received "
+                         f"{len(graph.inputs)} and {len(graph.outputs)}")  # fmt: skip
+    lowered = lower(model, inputs)
+    with localcontext(prec=400):
+        return _Tracer(lowered, dict(solver), digits).run(inputs)
+
+
+class _Tracer:
+    def __init__(self, lowered: Lowered, solver: dict[str, Any], digits: int) -> None:
+        self.lowered, self.solver, self.digits = lowered, solver, digits
+        self.array = da4ml("trace").FixedVariableArray
+        self.like: Any = None
+
+    def run(self, inputs: Precision | tuple[Precision, ...]) -> Traced:
+        graph = flatten(self.lowered.model)
+        values: dict[str, np.ndarray] = {}
+        ports: list[Any] = []
+        kinds: tuple[Precision, ...] = ()
+        for call in graph.calls:
+            if call.name in graph.inputs:
+                kinds = features(call.name, inputs, call.shape[-1]) * math.prod(call.shape[:-1])
+                ports = self.ports(kinds)
+                self.like = ports[0]
+                values[call.name] = _array([element(port) for port in ports], call.shape)
+                continue
+            rule = _RULES.get(type(call.layer).__name__)
+            if rule is None:
+                raise InputError(f"{self.own(call.name)}: the RTL route does not build {type(call.layer).__name__}")
+            result = rule(self, call, [values[name] for name in call.inputs])
+            values[call.name] = self.typed(call.name, result)
+        last = values[graph.outputs[0]]
+        outputs = [total(item, self.like) for item in last.ravel()]
+        deepest = max(output.latency for output in outputs)
+        outputs = [item._with(latency=deepest) if item.opr == "const" else item for item in outputs]
+        if all(item.opr == "const" and item.low == 0 for item in outputs):
+            raise InputError(f"{self.lowered.model.name}: every output is 0 whatever comes in: there is no circuit to build")
+        logic = da4ml("trace").comb_trace(ports, outputs, keep_dead_inputs=True)
+        shape = next(call.shape for call in graph.calls if call.name in graph.inputs)
+        return Traced(logic, kinds, shape, last.shape, self.lowered)
+
+    def ports(self, kinds: Sequence[Precision]) -> list[Any]:
+        module = da4ml("trace.fixed_variable")
+        config = module.HWConfig(1, -1, -1)
+        return [module.FixedVariable(kind.low, kind.high, kind.step, hwconf=config) for kind in kinds]
+
+    def own(self, name: str) -> str:
+        """Return the name of the model's own layer behind a lowered one."""
+        calls = [call for call in self.lowered.layers if name.startswith(call)]
+        return self.lowered.layers[max(calls, key=len)] if calls else name
+
+    def typed(self, name: str, result: np.ndarray) -> np.ndarray:
+        """Cast to the layer's result type, unless that type holds every value as it is."""
+        target = _target(self.lowered.types[name]["result"])
+        if target is None:
+            return result
+        done: dict[Element, Element] = {}
+        for item in result.ravel():
+            if item not in done:
+                done[item] = cast(item, target)
+        return _array([done[item] for item in result.ravel()], result.shape)
+
+    def matmul(self, layer: str, row: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> list[Element]:
+        """Return row @ kernel + bias; constants of the row go to the bias, rows and columns without digits are left out."""
+        offsets = [Fraction(float(number)) for number in bias]
+        for item, weights in zip(row, kernel, strict=True):
+            if item.offset:
+                offsets = [
+                    offset + item.offset * Fraction(float(weight)) for offset, weight in zip(offsets, weights, strict=True)
+                ]
+        rows = [i for i, item in enumerate(row) if item.variable is not None and kernel[i].any()]
+        result = [Element(None, offset) for offset in offsets]
+        columns = [j for j in range(kernel.shape[1]) if kernel[rows, j].any()] if rows else []
+        if columns:
+            variables = self.array(np.array([row[i].variable for i in rows], object), self.solver)
+            self.check(layer, kernel)
+            for j, variable in zip(columns, np.ravel((variables @ kernel[np.ix_(rows, columns)])._vars), strict=True):
+                result[j] = element(variable, offsets[j])
+        for item in result:
+            _check_step(self.own(layer), item)
+        return result
+
+    def check(self, layer: str, kernel: np.ndarray) -> None:
+        """Refuse weights that da4ml does not hold, or cannot search in hours."""
+        lsb = lowest_bit(kernel)
+        whole = np.abs(np.ldexp(kernel, -lsb)).astype(np.int64)
+        if whole.max() >= 1 << KERNEL_BITS:
+            raise InputError(f"{self.own(layer)}: its weights need {int(whole.max()).bit_length()} bits together, "
+                             f"the RTL route takes {KERNEL_BITS}")  # fmt: skip
+        count = int(np.bitwise_count(whole ^ 3 * whole).sum())  # non-zero digits of the canonical signed form
+        if count > self.digits:
+            raise QapError(f"{self.own(layer)}: {count:,} signed digits are more than the {self.digits:,} that da4ml searches in "
+                           "minutes: use fewer weights or bits")  # fmt: skip
+
+
+def _target(text: str) -> Target | None:
+    match = _TYPE.match(text)
+    if match is None:
+        raise InputError(f"types: expected a fixed-point type, received {text!r}")
+    unsigned, width, integer, rounding, overflow = match.groups()
+    if rounding is None:
+        return None
+    signed = not unsigned
+    return Target(int(width), int(integer) - signed, signed, rounding, overflow == "SAT_SYM")
+
+
+def _check_step(layer: str, item: Element) -> None:
+    steps = [] if item.variable is None else [exponent(item.variable.step)]
+    if item.offset:
+        steps.append(exponent(Fraction(1, item.offset.denominator)))
+    if min(steps, default=0) < FINEST:
+        raise InputError(f"{layer}: its sums have a step of 2**{min(steps)}, the RTL route goes down to 2**{FINEST}: use fewer "
+                         "fractional bits")  # fmt: skip
+
+
+def _array(items: Sequence[Element], shape: tuple[int, ...]) -> np.ndarray:
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array.reshape(shape)
+
+
+def _dense(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+    weights = [np.asarray(weight, np.float64) for weight in call.layer.get_weights()]
+    kernel = weights[0].reshape(-1, weights[0].shape[-1])
+    bias = weights[1] if len(weights) > 1 else np.zeros(kernel.shape[1])
+    rows = sources[0].reshape(-1, kernel.shape[0])
+    items = [item for row in rows for item in tracer.matmul(call.name, row, kernel, bias)]
+    return _array(items, (*sources[0].shape[:-1], kernel.shape[1]))
+
+
+def _convolution(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+    """Dense on more axes, which the lowering says as a convolution of width one."""
+    if any(size != 1 for size in (*call.layer.kernel_size, *call.layer.strides)):
+        raise InputError(f"{tracer.own(call.name)}: the RTL route does not build {type(call.layer).__name__}")
+    return _dense(tracer, call, sources)
+
+
+def _normalisation(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+    scale, shift = scale_shift(call.layer)
+    done = [
+        item.times(Fraction(float(a))).plus(Element(None, Fraction(float(b))))
+        for row in sources[0].reshape(-1, len(scale)) for item, a, b in zip(row, scale, shift, strict=True)
+    ]  # fmt: skip
+    for item in done:
+        _check_step(tracer.own(call.name), item)
+    return _array(done, sources[0].shape)
+
+
+def _activation(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+    """The cast to the result type does the work: an unsigned one saturates at 0."""
+    name = call.layer.activation.__name__
+    target = _target(tracer.lowered.types[call.name]["result"])
+    if name == "linear" or (name == "relu" and target is not None and not target.signed):
+        return sources[0]
+    if name == "relu":
+        return _array([_positive(item, tracer.like) for item in sources[0].ravel()], sources[0].shape)
+    raise InputError(f"{tracer.own(call.name)}: the RTL route does not build the activation {name}")
+
+
+def _positive(item: Element, like: Any) -> Element:
+    if item.low >= 0 or item.variable is None:
+        return Element(item.variable, max(item.offset, Fraction(0)) if item.variable is None else item.offset)
+    return element(total(item, like).relu())
+
+
+def _join(sign: int) -> Callable[[_Tracer, Call, Sequence[np.ndarray]], np.ndarray]:
+    def rule(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+        def pair(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+            done = [a.plus(b.times(Fraction(sign))) for a, b in zip(one.ravel(), other.ravel(), strict=True)]
+            return _array(done, one.shape)
+
+        return reduce(pair, sources)
+
+    return rule
+
+
+def _concatenate(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(sources, axis=call.layer.axis % (len(call.shape) + 1) - 1)
+
+
+def _reshape(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+    return sources[0].reshape(call.shape)
+
+
+def _permute(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
+    return sources[0].transpose([axis - 1 for axis in call.layer.dims])
+
+
+_RULES: Mapping[str, Callable[[_Tracer, Call, Sequence[np.ndarray]], np.ndarray]] = {
+    "Dense": _dense,
+    "Conv1D": _convolution,
+    "Conv2D": _convolution,
+    "BatchNormalization": _normalisation,
+    "Activation": _activation,
+    "Add": _join(1),
+    "Subtract": _join(-1),
+    "Concatenate": _concatenate,
+    "Flatten": _reshape,
+    "Reshape": _reshape,
+    "Permute": _permute,
+}
+
+
+def predict(traced: Traced, x: np.ndarray) -> np.ndarray:
+    """Run the combinational logic in software, bit for bit as the circuit.
+
+    Parameters
+    ----------
+    x : array (events, …)
+        On the grid of the inputs.
+
+    Returns
+    -------
+    float64 array (events, …)
+    """
+    flat = np.ascontiguousarray(np.reshape(x, (len(x), -1)), np.float64)
+    return np.asarray(traced.logic.predict(flat, n_threads=1), np.float64).reshape(len(x), *traced.output_shape)
+
+
+def da4ml_cost(model: Any, inputs: Precision | tuple[Precision, ...], *, solver: Mapping[str, Any] = SOLVER) -> float:
+    """Return da4ml's cost of a model's circuit, about one LUT each: the quick stand-in for synthesis.
+
+    Parameters
+    ----------
+    model, inputs, solver
+        As in `trace`.
+    """
+    return trace(model, inputs, solver=solver).cost
