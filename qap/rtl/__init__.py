@@ -3,6 +3,7 @@
 from qap.rtl.design import Design, Wire, load_design, write_design
 from qap.rtl.parity import compare_rtl
 from qap.rtl.simulate import build_simulation, predict, simulate
+from qap.rtl.synthesis import load_synthesis, synthesise
 from qap.rtl.trace import da4ml_cost, trace
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "compare_rtl",
     "da4ml_cost",
     "load_design",
+    "load_synthesis",
     "predict",
     "simulate",
+    "synthesise",
     "trace",
     "write_design",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -19,8 +20,9 @@ from qap.rtl.trace import SOLVER, Traced, trace
 
 FILE = "design.json"
 LOGIC = "logic.json"
-UNUSED = ("sim", "model", "metadata.json", "src/memfiles", "src/static/lookup_table.v", "src/static/multiplier.v")
-"""What da4ml writes beside the circuit and this project does not use."""
+UNUSED = ("sim", "model", "metadata.json", "src/memfiles")
+CELLS = ("shift_adder", "mux", "negative")
+"""What da4ml writes beside the circuit and a design does not use, and the cells of its library that one may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,13 @@ class Design:
     def sources(self) -> tuple[Path, ...]:
         """The Verilog files, relative to the directory."""
         return tuple(sorted(path.relative_to(self.directory) for path in (self.directory / "src").rglob("*.v")))
+
+    def stamp(self) -> str:
+        """Return 16 hexadecimal digits that change with the Verilog."""
+        digest = hashlib.sha256()
+        for path in self.sources:
+            digest.update((self.directory / path).read_bytes())
+        return digest.hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form, the directory left out."""
@@ -162,8 +171,8 @@ def write_traced(traced: Traced, directory: Path, *, adders_per_stage: int = 5, 
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as temporary:
         new, old = Path(temporary, "new"), Path(temporary, "old")
         da4ml("codegen").VerilogModel(pipeline, name, new, print_latency=False).write()
-        for unused in (*UNUSED, f"src/{name}_wrapper.v"):
-            path = new / unused
+        cells = [path.relative_to(new) for path in (new / "src" / "static").iterdir() if path.stem not in CELLS]
+        for path in (new / unused for unused in (*UNUSED, *cells, f"src/{name}_wrapper.v")):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         logic.save(new / LOGIC)
         write_text(new / FILE, json.dumps(design.to_dict(), indent=1) + "\n")
@@ -175,7 +184,7 @@ def write_traced(traced: Traced, directory: Path, *, adders_per_stage: int = 5, 
 
 
 def _wires(intervals: Iterable[Any]) -> tuple[Wire, ...]:
-    minimal = da4ml("cmvm.types")._minimal_kif
+    minimal = da4ml("types").minimal_kif
     return tuple(Wire(bool(k), int(i), int(f)) for k, i, f in map(minimal, intervals))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -42,10 +41,7 @@ extern "C" void simulate(const char *in, char *out, size_t events, size_t latenc
 
 def library(design: Design) -> Path:
     """Return where the simulation of the present sources belongs; its name changes with the sources."""
-    digest = hashlib.sha256(HARNESS.encode())
-    for path in design.sources:
-        digest.update((design.directory / path).read_bytes())
-    return design.directory / "simulation" / f"{design.name}-{digest.hexdigest()[:16]}.so"
+    return design.directory / "simulation" / f"{design.name}-{design.stamp()}.so"
 
 
 def build_simulation(design: Design, *, timeout: float = TIMEOUT) -> Path:
@@ -180,7 +176,7 @@ def predict(design: Design, x: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _logic(path: Path, changed: int) -> Any:
-    return da4ml("cmvm.types").CombLogic.load(path)
+    return da4ml("types").CombLogic.load(path)
 
 
 def port_bytes(wires: tuple[Wire, ...]) -> int:
