@@ -4,6 +4,7 @@ from qap.rtl.design import Design, Wire, load_design, write_design
 from qap.rtl.parity import compare_rtl
 from qap.rtl.simulate import build_simulation, predict, simulate
 from qap.rtl.synthesis import load_synthesis, synthesise
+from qap.rtl.tie_free import tie_free
 from qap.rtl.trace import da4ml_cost, trace
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "predict",
     "simulate",
     "synthesise",
+    "tie_free",
     "trace",
     "write_design",
 ]

@@ -171,7 +171,7 @@ def write_traced(traced: Traced, directory: Path, *, adders_per_stage: int = 5, 
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as temporary:
         new, old = Path(temporary, "new"), Path(temporary, "old")
         da4ml("codegen").VerilogModel(pipeline, name, new, print_latency=False).write()
-        cells = [path.relative_to(new) for path in (new / "src" / "static").iterdir() if path.stem not in CELLS]
+        cells = [str(path.relative_to(new)) for path in (new / "src" / "static").iterdir() if path.stem not in CELLS]
         for path in (new / unused for unused in (*UNUSED, *cells, f"src/{name}_wrapper.v")):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         logic.save(new / LOGIC)

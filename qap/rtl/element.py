@@ -222,13 +222,20 @@ def cast(value: Element, target: Target) -> Element:
     return element(result)
 
 
+def drops_ties(value: Element, target: Target) -> bool:
+    """Tell whether a cast needs logic that sends ties to even."""
+    if value.variable is None or target.rounding != "RND_CONV":
+        return False
+    step = power(target.lsb)
+    return (value.offset + step / 2) % min(Fraction(value.variable.step), step) == 0
+
+
 def _rounded(value: Element, target: Target) -> tuple[Any, bool]:
     """Return a variable whose floor on the target's grid is the value rounded, and whether ties must still go to even."""
     step = power(target.lsb)
     grid = min(Fraction(value.variable.step), step)
     offset = value.offset if target.rounding == "TRN" else value.offset + step / 2
-    tie = offset % grid == 0
-    return total(Element(value.variable, offset // grid * grid), value.variable), tie and target.rounding == "RND_CONV"
+    return total(Element(value.variable, offset // grid * grid), value.variable), drops_ties(value, target)
 
 
 def _width(variable: Any) -> int:

@@ -23,7 +23,7 @@ from qap.firmware.lowering import Lowered, features, lower
 from qap.firmware.rules.normalisation import scale_shift
 from qap.firmware.values import lowest_bit
 from qap.plan import Precision
-from qap.rtl.element import Element, Target, cast, element, exponent, total
+from qap.rtl.element import Element, Target, cast, drops_ties, element, exponent, total
 from qap.rtl.tools import da4ml
 
 SOLVER: Mapping[str, Any] = {"hard_dc": 2}
@@ -51,6 +51,8 @@ class Traced:
     inputs : tuple of Precision
         Type of each element of the flattened input.
     input_shape, output_shape : tuple of int
+    ties : int
+        Casts with logic that sends ties to even; the others cut off.
     lowered : Lowered
         What the C-simulation of the same model computes; decides the arithmetic of the QKeras side.
     """
@@ -59,6 +61,7 @@ class Traced:
     inputs: tuple[Precision, ...]
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    ties: int
     lowered: Lowered = field(repr=False)
 
     @property
@@ -117,6 +120,7 @@ class _Tracer:
         self.lowered, self.solver, self.digits = lowered, solver, digits
         self.array = da4ml("trace").FixedVariableArray
         self.like: Any = None
+        self.ties = 0
 
     def run(self, inputs: Precision | tuple[Precision, ...]) -> Traced:
         graph = flatten(self.lowered.model)
@@ -143,7 +147,7 @@ class _Tracer:
             raise InputError(f"{self.lowered.model.name}: every output is 0 whatever comes in: there is no circuit to build")
         logic = da4ml("trace").comb_trace(ports, outputs, keep_dead_inputs=True)
         shape = next(call.shape for call in graph.calls if call.name in graph.inputs)
-        return Traced(logic, kinds, shape, last.shape, self.lowered)
+        return Traced(logic, kinds, shape, last.shape, self.ties, self.lowered)
 
     def ports(self, kinds: Sequence[Precision]) -> list[Any]:
         module = da4ml("trace.fixed_variable")
@@ -163,6 +167,7 @@ class _Tracer:
         done: dict[Element, Element] = {}
         for item in result.ravel():
             if item not in done:
+                self.ties += drops_ties(item, target)
                 done[item] = cast(item, target)
         return _array([done[item] for item in result.ravel()], result.shape)
 
