@@ -127,13 +127,24 @@ def decimal(number: Fraction) -> Decimal:
 
 
 def node(
-    operation: str, sources: tuple[Any, ...], bounds: tuple[Fraction, Fraction], lsb: int, *, cost: float, level: int
+    operation: str,
+    sources: tuple[Any, ...],
+    bounds: tuple[Fraction, Fraction],
+    lsb: int | None = None,
+    *,
+    cost: float = 0,
+    level: int = 0,
 ) -> Any:
-    """Make a da4ml variable whose range, cost and depth are known better here than to da4ml."""
+    """Make a da4ml variable whose range, cost and depth are known better here than to da4ml.
+
+    Without `lsb` its last bit is the finest of its operands, which is what da4ml's adders and multiplexers give.
+    """
+    values = sources[1:] if operation == "msb_mux" else sources
+    step = min(Fraction(value.step) for value in values) if lsb is None else power(lsb)
     variable = da4ml("trace.fixed_variable").FixedVariable
     return variable(
-        *map(decimal, (*bounds, power(lsb))), _from=sources, _factor=abs(sources[-2 if operation == "msb_mux" else 0]._factor),
-        opr=operation, latency=max(source.latency for source in sources) + level, cost=cost, hwconf=sources[-1].hwconf,
+        *map(decimal, (*bounds, step)), _from=sources, _factor=abs(values[0]._factor), opr=operation,
+        latency=max(source.latency for source in sources) + level, cost=cost, hwconf=values[-1].hwconf,
     )  # fmt: skip
 
 
@@ -151,15 +162,15 @@ def total(value: Element, like: Any) -> Any:
         return variable
     if variable._factor > 0:
         return variable + decimal(offset)
-    lsb = min(exponent(variable.step), exponent(Fraction(1, offset.denominator)))
     minuend = constant(offset, variable)
-    width = math.ceil(math.log2((value.high - value.low) / power(lsb) + 1))
-    return node("vadd", (minuend, variable), (value.low, value.high), lsb, cost=width, level=1)
+    step = min(Fraction(minuend.step), Fraction(variable.step))
+    width = math.ceil(math.log2((value.high - value.low) / step + 1))
+    return node("vadd", (minuend, variable), (value.low, value.high), cost=width, level=1)
 
 
 def field(variable: Any, low: int, high: int) -> Any:
     """Return bits of a variable of positive factor: from the one worth 2**low to the one below 2**high, unsigned."""
-    return node("wrap", (variable,), (Fraction(0), power(high) - power(low)), low, cost=0, level=0)
+    return node("wrap", (variable,), (Fraction(0), power(high) - power(low)), low)
 
 
 FLAG = (Fraction(-1), Fraction(0))
@@ -168,29 +179,24 @@ FLAG = (Fraction(-1), Fraction(0))
 
 def flags(variable: Any, low: int, high: int) -> list[Any]:
     """Return single bits of a variable, set where they are -1."""
-    return [node("wrap", (variable,), (-power(at), Fraction(0)), at, cost=0, level=0) * 2.0**-at for at in range(low, high)]
+    return [node("wrap", (variable,), (-power(at), Fraction(0)), at) * 2.0**-at for at in range(low, high)]
 
 
-def choose(key: Any, yes: Any, no: Any, bounds: tuple[Fraction, Fraction], lsb: int) -> Any:
-    """Return `yes` where the one-bit key is set, else `no`."""
-    return node("msb_mux", (key, yes, no), bounds, lsb, cost=0, level=0)
+def choose(key: Any, yes: Any, no: Any, bounds: tuple[Fraction, Fraction] = FLAG) -> Any:
+    """Return `yes` where the flag is set, else `no`."""
+    return node("msb_mux", (key, yes, no), bounds)
 
 
 def any_of(keys: list[Any]) -> Any:
     """Return the OR of flags."""
     one = constant(Fraction(-1), keys[0])
-    return reduce(lambda found, key: choose(key, one, found, FLAG, 0), keys)
+    return reduce(lambda found, key: choose(key, one, found), keys)
 
 
 def not_all(keys: list[Any]) -> Any:
     """Return the NAND of flags."""
     one, zero = constant(Fraction(-1), keys[0]), constant(Fraction(0), keys[0])
-    return reduce(lambda found, key: choose(key, found, one, FLAG, 0), keys, zero)
-
-
-def join(high: Any, low: Any, bounds: tuple[Fraction, Fraction], lsb: int) -> Any:
-    """Put bits below others: wires, although da4ml has only its adder to say it."""
-    return node("vadd", (high, low), bounds, lsb, cost=0, level=0)
+    return reduce(lambda found, key: choose(key, found, one), keys, zero)
 
 
 def cast(value: Element, target: Target) -> Element:
@@ -254,16 +260,19 @@ def _body(word: Any, even: bool, lsb: int, bounds: tuple[Fraction, Fraction]) ->
     """Return the bits of a word within bounds on the grid 2**lsb, ties to even; and the LUTs of that."""
     step = exponent(word.step)
     if not even:
-        return node("wrap", (word,), bounds, max(lsb, step), cost=0, level=0), 0
+        grid = power(max(lsb, step))
+        low, high = -(-bounds[0] // grid) * grid, bounds[1] // grid * grid
+        return (node("wrap", (word,), (low, high), max(lsb, step)) if low < high else constant(low, word)), 0
     pair = power(lsb + 1)
     low, high = (bound // pair * pair for bound in bounds)
-    upper = None if low == high == 0 else node("wrap", (word,), (low, high), lsb + 1, cost=0, level=0)
+    upper = None if low == high == 0 else node("wrap", (word,), (low, high), lsb + 1)
     if step == lsb:  # half a step below: every value is a tie
         return constant(Fraction(0), word) if upper is None else upper, 0
     below = flags(word, step, lsb)
-    kept = choose(any_of(below), field(word, lsb, lsb + 1), constant(Fraction(0), word), (Fraction(0), power(lsb)), lsb)
+    kept = choose(any_of(below), field(word, lsb, lsb + 1), constant(Fraction(0), word), (Fraction(0), power(lsb)))
     cost = math.ceil(len(below) / 5)
-    return kept if upper is None else join(upper, kept, bounds, lsb), cost
+    joined = kept if upper is None else node("vadd", (upper, kept), bounds)  # wires: da4ml has only its adder to say it
+    return joined, cost
 
 
 def _saturated(word: Any, even: bool, target: Target, bounds: tuple[Fraction, Fraction]) -> Any:
@@ -273,21 +282,22 @@ def _saturated(word: Any, even: bool, target: Target, bounds: tuple[Fraction, Fr
     over, under = Fraction(word.high) >= edge, Fraction(word.low) < target.low
     if not over and not under and not even:
         return _body(word, even, lsb, bounds)[0]
-    word = node("wrap", (word,), (Fraction(word.low), Fraction(word.high)), exponent(word.step), cost=0, level=1)
+    word = node("wrap", (word,), (Fraction(word.low), Fraction(word.high)), exponent(word.step), level=1)
     zero = constant(Fraction(0), word)
     inside = (target.low if under else bounds[0], target.high if over else bounds[1])
     body, cost = _body(word, even, lsb, inside)
     top = _top(word)
-    above = flags(word, target.integer, top)
+    above = flags(word, max(target.integer, exponent(word.step)), top)
     sign = flags(word, top, top + 1)[0] if word.low < 0 else None
     if over:
         flag = any_of(above)
         if sign is not None and target.signed:
-            flag = choose(sign, zero, flag, FLAG, 0)
-        body = choose(flag, constant(target.high, word), body, inside, lsb)
+            flag = choose(sign, zero, flag)
+        body = choose(flag, constant(target.high, word), body, inside)
     if under:
-        flag = choose(sign, not_all(above), zero, FLAG, 0) if target.signed else sign
-        body = choose(flag, constant(target.low, word), body, bounds, lsb)
+        whole = target.signed and Fraction(word.step) <= edge  # else any negative value is too low
+        flag = choose(sign, not_all(above), zero) if whole else sign
+        body = choose(flag, constant(target.low, word), body, bounds)
     if over or under:
         cost += target.bits + math.ceil(max(len(above) - 1, 0) / 5)
     return body._with(cost=cost)

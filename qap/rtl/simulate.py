@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import shutil
+import hashlib
+import math
+import os
 import subprocess
 import tempfile
 from functools import lru_cache
@@ -15,7 +18,7 @@ import numpy as np
 from qap.errors import InputError, QapError
 from qap.firmware.csim import compiler, run_command
 from qap.rtl.design import LOGIC, Design, Wire
-from qap.rtl.tools import da4ml, verilator
+from qap.rtl.tools import Verilator, da4ml, verilator
 
 TIMEOUT = 600.0
 """Seconds that one build may take."""
@@ -71,31 +74,48 @@ def build_simulation(design: Design, *, timeout: float = TIMEOUT) -> Path:
         return target
     target.parent.mkdir(exist_ok=True)
     command, flags = compiler()
+    flags = [flag for flag in flags if not flag.startswith("-std")]
+    includes = [f"-I{tool.root / 'include'}", f"-I{tool.root / 'include' / 'vltstd'}"]
+    compile_ = [*command, *flags, "-std=c++17", "-O0", "-pthread", *includes]
     with tempfile.TemporaryDirectory(prefix=".build.", dir=target.parent) as temporary:
         folder = Path(temporary)
+        runtime = _runtime(design, tool, compile_, folder, timeout)
         sources = [f"../../{path}" for path in design.sources]
         _run([
             "env", f"VERILATOR_ROOT={tool.root}", str(tool.program), "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast",
             "--noassert", "--top-module", design.name, "--prefix", "Vtop", "--Mdir", ".", "-Wno-fatal", *sources,
-        ], folder, timeout, design)  # fmt: skip
+        ], folder, timeout, design, "Verilator")  # fmt: skip
         (folder / "harness.cpp").write_text(HARNESS)
-        parts = sorted(path.name for path in folder.glob("*.cpp"))
-        runtime = [str(tool.root / "include" / f"{name}.cpp") for name in ("verilated", "verilated_threads")]
-        (folder / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in (*parts, *runtime)))
-        flags = [flag for flag in flags if not flag.startswith("-std")]
-        includes = [f"-I{tool.root / 'include'}", f"-I{tool.root / 'include' / 'vltstd'}", "-I."]
-        _run(
-            [*command, *flags, "-std=c++17", "-O0", "-pthread", *includes, "-c", "all.cpp", "-o", "all.o"],
-            folder,
-            timeout,
-            design,
-        )
-        _run([command[-1], "-shared", "-pthread", "all.o", "-o", "simulation.so"], folder, timeout, design)
-        shutil.move(folder / "simulation.so", target)
+        parts = sorted(path.name for path in folder.glob("*.cpp"))  # one unit reads the headers once
+        (folder / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in parts))
+        _run([*compile_, "-I.", "-c", "all.cpp", "-o", "all.o"], folder, timeout, design, "g++")
+        link = [command[-1], "-shared", "-pthread", "all.o", str(runtime), "-o", "simulation.so"]
+        _run(link, folder, timeout, design, "g++")
+        (folder / "simulation.so").replace(target)
     return target
 
 
-def _run(command: list[str], folder: Path, timeout: float, design: Design) -> None:
+def _runtime(design: Design, tool: Verilator, compile_: list[str], folder: Path, timeout: float) -> Path:
+    """Return Verilator's own runtime, compiled once per user, compiler and version."""
+    source = tool.root / "include" / "verilated"
+    digest = hashlib.sha256(" ".join(compile_).encode())
+    for path in (source.with_suffix(".cpp"), source.with_suffix(".h"), source.with_name("verilated_config.h")):
+        digest.update(path.read_bytes())
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "qap")
+    target = cache / f"verilated-{digest.hexdigest()[:16]}.o"
+    if target.is_file():
+        return target
+    (folder / "runtime.cc").write_text(f'#include "{source}.cpp"\n#include "{source}_threads.cpp"\n')
+    _run([*compile_, "-c", "runtime.cc", "-o", "runtime.o"], folder, timeout, design, "g++")
+    with contextlib.suppress(OSError):  # no home to write to: it is compiled again next time
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
+            file.write((folder / "runtime.o").read_bytes())
+        Path(file.name).replace(target)
+    return folder / "runtime.o"
+
+
+def _run(command: list[str], folder: Path, timeout: float, design: Design, tool: str) -> None:
     try:
         done = run_command(command, folder, timeout)
     except subprocess.TimeoutExpired:
@@ -104,7 +124,7 @@ def _run(command: list[str], folder: Path, timeout: float, design: Design) -> No
         ) from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "rror" in line] or done.stderr.splitlines() or ["no message"]
-        raise QapError(f"{design.directory}: {Path(command[0]).name} failed on the RTL: {lines[0].strip()}")
+        raise QapError(f"{design.directory}: {tool} failed on the RTL: {lines[0].strip()}")
 
 
 def simulate(design: Design, x: np.ndarray, *, timeout: float = TIMEOUT) -> np.ndarray:
@@ -142,8 +162,13 @@ def simulate(design: Design, x: np.ndarray, *, timeout: float = TIMEOUT) -> np.n
     return _unpack(design.outputs, received).reshape(len(words), *design.output_shape)
 
 
+def _flat(x: np.ndarray) -> np.ndarray:
+    values = np.asarray(x, np.float64)
+    return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
 def _words(design: Design, x: np.ndarray) -> np.ndarray:
-    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    flat = _flat(x)
     if flat.shape[1] != len(design.inputs):
         raise InputError(f"inputs: expected {len(design.inputs)} elements, received {flat.shape[1]}")
     return _pack(design.inputs, flat)
@@ -169,9 +194,10 @@ def predict(design: Design, x: np.ndarray) -> np.ndarray:
         No da4ml.
     """
     _words(design, x)
-    flat = np.ascontiguousarray(np.asarray(x, np.float64).reshape(len(x), -1))
     logic = _logic(design.directory / LOGIC, (design.directory / LOGIC).stat().st_mtime_ns)
-    return np.asarray(logic.predict(flat, n_threads=1), np.float64).reshape(len(x), *design.output_shape)
+    return np.asarray(logic.predict(np.ascontiguousarray(_flat(x)), n_threads=1), np.float64).reshape(
+        len(x), *design.output_shape
+    )
 
 
 @lru_cache(maxsize=4)

@@ -35,7 +35,7 @@ FINEST = -31
 KERNEL_BITS = 24
 BUILT = (
     "InputLayer", "QDense", "Dense", "TimeDistributed", "QActivation", "Activation", "ReLU", "BatchNormalization",
-    "Dropout", "Add", "Subtract", "Concatenate", "Flatten", "Reshape", "Permute",
+    "Dropout", "Add", "Subtract", "Concatenate", "Flatten", "Reshape",
 )  # fmt: skip
 """Layers with an RTL form."""
 _TYPE = re.compile(r"^(u?)fixed<(\d+),(-?\d+)(?:,(\w+),(\w+))?>$")
@@ -293,10 +293,6 @@ def _reshape(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.n
     return sources[0].reshape(call.shape)
 
 
-def _permute(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
-    return sources[0].transpose([axis - 1 for axis in call.layer.dims])
-
-
 _RULES: Mapping[str, Callable[[_Tracer, Call, Sequence[np.ndarray]], np.ndarray]] = {
     "Dense": _dense,
     "Conv1D": _convolution,
@@ -308,7 +304,6 @@ _RULES: Mapping[str, Callable[[_Tracer, Call, Sequence[np.ndarray]], np.ndarray]
     "Concatenate": _concatenate,
     "Flatten": _reshape,
     "Reshape": _reshape,
-    "Permute": _permute,
 }
 
 
