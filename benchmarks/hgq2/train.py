@@ -15,8 +15,9 @@ imports and the final export left out.
 The result holds plain arrays, first axis: the snapshots, by rising EBOPs. `kernel_0`, `bias_0`, …: quantized weights;
 `input_k_0`, `input_i_0`, `input_f_0`, `input_bits_0`, …: types of the elements that enter each layer, traced on the training and
 validation split, and their bits without sign; `ebops`: as HGQ2 counts them; `validation_accuracy`, `validation_logits`,
-`test_accuracy`, `test_logits`; `trained_0`, … and `other_0`, …: all variables of the network, for `rtl.py`; `meta`: a JSON text
-with the settings and the CPU time.
+`test_accuracy`, `test_logits`; `trained_0`, … and `other_0`, …: all variables of the network, for `rtl.py`. Besides,
+`history`, an epoch a row: share of the time, price of an EBOP, native EBOPs, validation accuracy; and `meta`: a JSON text with
+the settings and the CPU time.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Settings:
         Lowest learning rate of a cycle, as a share of its highest.
     beta : list of [float, float]
         Knots (share of the time, price of an EBOP), joined exponentially.
+    back : list of [float, float]
+        Pairs of shares of the time: at the first the state of the second comes back, so that a part of the front is swept again.
     batch : int
         Events in a step; never more than an eighth of the training events.
     weights, activations : list of float
@@ -70,6 +73,7 @@ class Settings:
     decay: float = 0.9
     floor: float = 0.01
     beta: list[list[float]] = field(default_factory=lambda: [[0.0, 5e-7], [0.1, 5e-7], [1.0, 2e-3]])
+    back: list[list[float]] = field(default_factory=list)
     batch: int = 1024
     weights: list[float] = field(default_factory=lambda: [4, 0])
     activations: list[float] = field(default_factory=lambda: [3, 4])
@@ -117,16 +121,21 @@ def make_epoch(model: keras.Model, optimizer: keras.Optimizer, x: jax.Array, y: 
     return jax.jit(lambda carry, batches: jax.lax.scan(step, carry, batches)[0], donate_argnums=0)
 
 
-def add(front: list[Snapshot], ebops: float, accuracy: float, values: Callable[[], State]) -> None:
+def copy(values: Any) -> Any:
+    """Return lists of variables as arrays of their own, since training reuses the memory of the old ones."""
+    return tuple([np.array(value) for value in part] for part in values)
+
+
+def add(front: list[Snapshot], ebops: float, accuracy: float, values: State) -> None:
     """Put a snapshot on the front unless another beats it; drop those that it beats."""
     if any(one.ebops <= ebops and one.accuracy >= accuracy for one in front):
         return
     front[:] = [one for one in front if one.ebops < ebops or one.accuracy > accuracy]
-    front.append(Snapshot(ebops, accuracy, values()))
+    front.append(Snapshot(ebops, accuracy, copy(values)))
 
 
 def train(model: keras.Model, data: dict[str, np.ndarray], settings: Settings, seconds: float, seed: int, started: float) -> Any:
-    """Train until the CPU seconds are used up; return the front and the number of epochs."""
+    """Train until the CPU seconds are used up; return the front and the history, see the module."""
     x, y = jnp.asarray(data["x_train"]), jnp.asarray(data["y_train"])
     xv, yv = jnp.asarray(data["x_validation"]), jnp.asarray(data["y_validation"])
     optimizer = keras.optimizers.Adam(settings.learning_rate)
@@ -146,8 +155,15 @@ def train(model: keras.Model, data: dict[str, np.ndarray], settings: Settings, s
     trained, other = state(model)
     moments = [variable.value for variable in optimizer.variables]
     front: list[Snapshot] = []
-    epochs = 0
+    history: list[tuple[float, float, float, float]] = []
+    kept: dict[float, Any] = {}
+    back = sorted(settings.back)
     while (share := (time.process_time() - started) / seconds) < 1:
+        for _, to in back:
+            if to <= share and to not in kept:
+                kept[to] = copy((trained, other, moments))
+        if back and back[0][0] <= share:
+            trained, other, moments = copy(kept[back.pop(0)[1]])
         beta = price(settings, share)
         for place in betas:
             other[place] = jnp.float32(beta)
@@ -155,10 +171,9 @@ def train(model: keras.Model, data: dict[str, np.ndarray], settings: Settings, s
         order = random.permutation(len(x))[: steps * batch].astype(np.int32).reshape(steps, batch)
         trained, other, moments = epoch((trained, other, moments), order)
         accuracy, ebops = judge((trained, other))
-        now = (trained, other)
-        add(front, float(ebops), float(accuracy), lambda now=now: tuple([np.array(v) for v in part] for part in now))  # type: ignore[arg-type]
-        epochs += 1
-    return sorted(front, key=lambda one: one.ebops), epochs
+        add(front, float(ebops), float(accuracy), (trained, other))
+        history.append((share, beta, float(ebops), float(accuracy)))
+    return sorted(front, key=lambda one: one.ebops), history
 
 
 def export(model: keras.Model, data: dict[str, np.ndarray], front: list[Snapshot]) -> dict[str, np.ndarray]:
@@ -220,13 +235,13 @@ def main() -> int:
         data["x_train"].shape[1], options.hidden, classes,
         weights=settings.weights, activations=settings.activations, beta=settings.beta[0][1], batchnorm=settings.batchnorm,
     )  # fmt: skip
-    front, epochs = train(model, data, settings, options.seconds, options.seed, started)
+    front, history = train(model, data, settings, options.seconds, options.seed, started)
     cpu, wall = time.process_time() - started, time.perf_counter() - wall
     arrays = export(model, data, front)
     meta = {"settings": asdict(settings), "hidden": options.hidden, "classes": classes, "seed": options.seed}
-    meta |= {"seconds": options.seconds, "cpu_seconds": cpu, "wall_seconds": wall, "epochs": epochs}
+    meta |= {"seconds": options.seconds, "cpu_seconds": cpu, "wall_seconds": wall, "epochs": len(history)}
     temporary = options.result.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, meta=json.dumps(meta), **arrays)
+    np.savez_compressed(temporary, meta=json.dumps(meta), history=np.array(history), **arrays)
     temporary.replace(options.result)
     print(json.dumps({**meta, "snapshots": len(front)}))
     return 0
