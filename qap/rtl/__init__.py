@@ -5,7 +5,7 @@ from qap.rtl.parity import compare_rtl
 from qap.rtl.simulate import build_simulation, predict, simulate
 from qap.rtl.synthesis import load_synthesis, synthesise
 from qap.rtl.tie_free import tie_free
-from qap.rtl.trace import da4ml_cost, trace
+from qap.rtl.trace import da4ml_cost, trace, trace_plan
 
 __all__ = [
     "Design",
@@ -20,5 +20,6 @@ __all__ = [
     "synthesise",
     "tie_free",
     "trace",
+    "trace_plan",
     "write_design",
 ]

@@ -22,7 +22,8 @@ from qap.firmware.graph import Call, flatten
 from qap.firmware.lowering import Lowered, features, lower
 from qap.firmware.rules.normalisation import scale_shift
 from qap.firmware.values import lowest_bit
-from qap.plan import Precision
+from qap.models.builders import Weights, quantize_weights
+from qap.plan import Plan, Precision
 from qap.rtl.element import Element, Target, cast, drops_ties, element, exponent, total
 from qap.rtl.tools import da4ml
 
@@ -112,58 +113,107 @@ def trace(
                          f"{len(graph.inputs)} and {len(graph.outputs)}")  # fmt: skip
     lowered = lower(model, inputs)
     with localcontext(prec=400):
-        return _Tracer(lowered, dict(solver), digits).run(inputs)
+        tracer = _Tracer(dict(solver), digits, lowered.layers, lowered.types)
+        return _run(tracer, lowered, inputs)
+
+
+def trace_plan(
+    plan: Plan, weights: Weights, inputs: Precision, *, solver: Mapping[str, Any] = SOLVER, digits: int = DIGITS
+) -> Any:
+    """Trace Dense layers one after the other from their plan, without Keras: the same logic in a fraction of the time.
+
+    Parameters
+    ----------
+    plan : Plan
+    weights : mapping
+        Latent weights by ``layer/kernel`` and ``layer/bias``.
+    inputs, solver, digits
+        As in `trace`.
+
+    Returns
+    -------
+    da4ml CombLogic
+        The one of ``trace(model, inputs)``.
+
+    Raises
+    ------
+    InputError, ToolMissingError, QapError
+        As `trace`.
+    """
+    quantized = quantize_weights(plan, weights)
+    first = next(iter(plan))
+    with localcontext(prec=400):
+        tracer = _Tracer(dict(solver), digits, {}, {})
+        ports = tracer.ports([inputs] * len(quantized[f"{first}/kernel"]))
+        row = _array([element(port) for port in ports], (len(ports),))
+        for name, layer in plan.items():
+            items = tracer.matmul(name, row, quantized[f"{name}/kernel"], quantized[f"{name}/bias"])
+            row = _array(items, (len(items),))
+            if layer.activation is not None:
+                kind = layer.activation
+                row = tracer.cast(row, Target(kind.bits, kind.integer, bool(kind.sign_bits)))
+        return tracer.logic(ports, row, "plan")
+
+
+def _run(tracer: _Tracer, lowered: Lowered, inputs: Precision | tuple[Precision, ...]) -> Traced:
+    """Walk through the lowered model layer by layer."""
+    graph = flatten(lowered.model)
+    (start,) = (call for call in graph.calls if call.name in graph.inputs)
+    kinds = features(start.name, inputs, start.shape[-1]) * math.prod(start.shape[:-1])
+    ports = tracer.ports(kinds)
+    values = {start.name: _array([element(port) for port in ports], start.shape)}
+    for call in graph.calls:
+        if call is start:
+            continue
+        rule = _RULES.get(type(call.layer).__name__)
+        if rule is None:
+            raise InputError(f"{tracer.own(call.name)}: the RTL route does not build {type(call.layer).__name__}")
+        result = rule(tracer, call, [values[name] for name in call.inputs])
+        target = tracer.target(call.name)  # None: the type holds every value as it is
+        values[call.name] = result if target is None else tracer.cast(result, target)
+    last = values[graph.outputs[0]]
+    logic = tracer.logic(ports, last, lowered.model.name)
+    return Traced(logic, kinds, start.shape, last.shape, tracer.ties, lowered)
 
 
 class _Tracer:
-    def __init__(self, lowered: Lowered, solver: dict[str, Any], digits: int) -> None:
-        self.lowered, self.solver, self.digits = lowered, solver, digits
+    """What the rules share: da4ml's options, the first port (which da4ml's constants copy), and the casts with ties."""
+
+    def __init__(
+        self, solver: dict[str, Any], digits: int, layers: Mapping[str, str], types: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        self.solver, self.digits, self.layers, self.types = solver, digits, layers, types
         self.array = da4ml("trace").FixedVariableArray
         self.like: Any = None
         self.ties = 0
 
-    def run(self, inputs: Precision | tuple[Precision, ...]) -> Traced:
-        graph = flatten(self.lowered.model)
-        values: dict[str, np.ndarray] = {}
-        ports: list[Any] = []
-        kinds: tuple[Precision, ...] = ()
-        for call in graph.calls:
-            if call.name in graph.inputs:
-                kinds = features(call.name, inputs, call.shape[-1]) * math.prod(call.shape[:-1])
-                ports = self.ports(kinds)
-                self.like = ports[0]
-                values[call.name] = _array([element(port) for port in ports], call.shape)
-                continue
-            rule = _RULES.get(type(call.layer).__name__)
-            if rule is None:
-                raise InputError(f"{self.own(call.name)}: the RTL route does not build {type(call.layer).__name__}")
-            result = rule(self, call, [values[name] for name in call.inputs])
-            values[call.name] = self.typed(call.name, result)
-        last = values[graph.outputs[0]]
+    def ports(self, kinds: Sequence[Precision]) -> list[Any]:
+        module = da4ml("trace.fixed_variable")
+        config = module.HWConfig(1, -1, -1)
+        ports = [module.FixedVariable(kind.low, kind.high, kind.step, hwconf=config) for kind in kinds]
+        self.like = ports[0]
+        return ports
+
+    def logic(self, ports: list[Any], last: np.ndarray, name: str) -> Any:
+        """Return da4ml's logic between ports and outputs."""
         outputs = [total(item, self.like) for item in last.ravel()]
         deepest = max(output.latency for output in outputs)
         outputs = [item._with(latency=deepest) if item.opr == "const" else item for item in outputs]
         if all(item.opr == "const" and item.low == 0 for item in outputs):
-            raise InputError(f"{self.lowered.model.name}: every output is 0 whatever comes in: there is no circuit to build")
-        logic = da4ml("trace").comb_trace(ports, outputs, keep_dead_inputs=True)
-        shape = next(call.shape for call in graph.calls if call.name in graph.inputs)
-        return Traced(logic, kinds, shape, last.shape, self.ties, self.lowered)
+            raise InputError(f"{name}: every output is 0 whatever comes in: there is no circuit to build")
+        return da4ml("trace").comb_trace(ports, outputs, keep_dead_inputs=True)
 
-    def ports(self, kinds: Sequence[Precision]) -> list[Any]:
-        module = da4ml("trace.fixed_variable")
-        config = module.HWConfig(1, -1, -1)
-        return [module.FixedVariable(kind.low, kind.high, kind.step, hwconf=config) for kind in kinds]
+    def target(self, name: str) -> Target | None:
+        """Return the cast to a lowered layer's result type."""
+        return _target(self.types[name]["result"])
 
     def own(self, name: str) -> str:
         """Return the name of the model's own layer behind a lowered one."""
-        calls = [call for call in self.lowered.layers if name.startswith(call)]
-        return self.lowered.layers[max(calls, key=len)] if calls else name
+        calls = [call for call in self.layers if name.startswith(call)]
+        return self.layers[max(calls, key=len)] if calls else name
 
-    def typed(self, name: str, result: np.ndarray) -> np.ndarray:
-        """Cast to the layer's result type, unless that type holds every value as it is."""
-        target = _target(self.lowered.types[name]["result"])
-        if target is None:
-            return result
+    def cast(self, result: np.ndarray, target: Target) -> np.ndarray:
+        """Cast every element, equal ones once."""
         done: dict[Element, Element] = {}
         for item in result.ravel():
             if item not in done:
@@ -260,7 +310,7 @@ def _normalisation(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -
 def _activation(tracer: _Tracer, call: Call, sources: Sequence[np.ndarray]) -> np.ndarray:
     """The cast to the result type does the work: an unsigned one saturates at 0."""
     name = call.layer.activation.__name__
-    target = _target(tracer.lowered.types[call.name]["result"])
+    target = tracer.target(call.name)
     if name == "linear" or (name == "relu" and target is not None and not target.signed):
         return sources[0]
     if name == "relu":

@@ -107,6 +107,7 @@ def test_missing_tools_and_short_times_are_said(tmp_path: Path, monkeypatch: pyt
             build_simulation(design)
 
 
+@pytest.mark.slow
 def test_the_runtime_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     design = write_design(network("ternary()", "quantized_relu(1,0)"), INPUT, tmp_path / "design")

@@ -52,7 +52,7 @@ def floor_network(architecture: Architecture, plan: Plan, weights: dict[str, np.
     return x
 
 
-@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
 def test_no_cast_needs_to_send_ties_to_even(traced: Callable[..., Traced], bits: int) -> None:
     architecture, plan, weights = network(bits, Precision(bits, 1, signed=False))
     assert traced(model_of(architecture, plan, weights), INPUT).ties > 0
