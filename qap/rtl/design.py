@@ -16,7 +16,7 @@ from qap.errors import InputError
 from qap.files import write_text
 from qap.plan import Precision
 from qap.rtl.tools import da4ml
-from qap.rtl.trace import SOLVER, Traced, trace
+from qap.rtl.trace import DIGITS, SOLVER, Traced, trace
 
 FILE = "design.json"
 LOGIC = "logic.json"
@@ -117,12 +117,13 @@ def write_design(
     adders_per_stage: int = 5,
     name: str = "qap_rtl",
     solver: Mapping[str, Any] = SOLVER,
+    digits: int = DIGITS,
 ) -> Design:
     """Write a model as a pipelined Verilog project.
 
     Parameters
     ----------
-    model, inputs, solver
+    model, inputs, solver, digits
         As in `qap.rtl.trace`.
     directory : path
         A former design there is replaced once the new one is complete.
@@ -141,6 +142,8 @@ def write_design(
         A model that the RTL route does not build, a name that Verilog does not take, a directory with other files.
     ToolMissingError
         da4ml is not installed.
+    QapError
+        A layer with more signed digits than `digits`.
     """
     directory = Path(directory)
     if not name.isascii() or not name.isidentifier():
@@ -149,7 +152,9 @@ def write_design(
         raise InputError(f"adders_per_stage: expected a number from 1, received {adders_per_stage!r}")
     if directory.exists() and not (directory / FILE).is_file() and (not directory.is_dir() or any(directory.iterdir())):
         raise InputError(f"{directory}: holds other files than a design: give an empty or a new directory")
-    return write_traced(trace(model, inputs, solver=solver), directory, adders_per_stage=adders_per_stage, name=name)
+    return write_traced(
+        trace(model, inputs, solver=solver, digits=digits), directory, adders_per_stage=adders_per_stage, name=name
+    )
 
 
 def write_traced(traced: Traced, directory: Path, *, adders_per_stage: int = 5, name: str = "qap_rtl") -> Design:

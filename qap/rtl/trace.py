@@ -29,8 +29,8 @@ from qap.rtl.tools import da4ml
 
 SOLVER: Mapping[str, Any] = {"hard_dc": 2}
 """da4ml's options by default: adder trees at most two levels deeper than the shallowest."""
-DIGITS = 60_000
-"""Signed digits of one layer beyond which da4ml's search for common sums takes hours."""
+DIGITS = 30_000
+"""Signed digits of one layer at most: da4ml's search for common sums takes half a minute for 9,400 and minutes for 21,000."""
 FINEST = -31
 """Exponent of the finest step that da4ml counts exactly."""
 KERNEL_BITS = 24
@@ -84,7 +84,7 @@ def trace(
         Fixed-point type of the inputs.
     solver : mapping
         Options of ``da4ml.cmvm.solve``, for example ``{'hard_dc': 2}``.
-    digits : int, default 60,000
+    digits : int, default 30,000
         Signed digits of one layer's weights that are taken at most.
 
     Returns

@@ -16,8 +16,8 @@ def test_the_estimate_lies_in_its_band_and_names_its_source() -> None:
 
 
 def test_the_measured_rows_lie_in_the_band() -> None:
-    """Cost and LUTs of the first and last rows of docs/rtl.md."""
-    for cost, lut in ((3797, 4098), (1771, 1935), (2399, 2460), (2178, 2321)):
+    """Cost and LUTs of rows of docs/rtl.md."""
+    for cost, lut in ((3797, 4098), (1771, 1935), (2399, 2460), (2178, 2321), (782, 694), (12119, 12773)):
         figure = lut_estimate(cost)
         assert figure.low is not None
         assert figure.high is not None
