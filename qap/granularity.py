@@ -29,7 +29,7 @@ import numpy as np
 
 from qap.errors import InputError, suggestion
 
-WORDS = ("weight", "neuron", "filter", "layer")
+WORDS = ("weight", "neuron", "filter", "layer", "digit")
 NUMBERS = {"N:M": 2, "block": 2, "dsp": 1}
 TOLERANCE = 0.01
 _EXAMPLES = "weight, 2:4, block(4,4), dsp(8), neuron, filter or layer"
@@ -121,6 +121,8 @@ def groups(shape: tuple[int, ...], granularity: Granularity, *, where: str) -> n
     InputError
         M of N:M does not divide the input channels, or hls4ml cannot use the reuse factor for this kernel.
     """
+    if granularity.kind == "digit":
+        raise InputError(f"{where}: digits of single weights are no weights that a mask removes: use the method digits")
     if len(shape) < 2 or not all(shape):
         raise InputError(f"{where}: expected a kernel with inputs and units, received the shape {shape}")
     inputs, units = int(np.prod(shape[:-1])), shape[-1]

@@ -11,8 +11,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from qap.errors import InputError, suggestion
 from qap.granularity import WEIGHT, Granularity
 
 MAX_BITS = 32
+MAX_EXPONENT = 24
+INPUTS = "inputs"
+"""Key of the inputs' precision in a plan's plain form, beside the layers."""
 KINDS = ("fixed", "binary", "ternary", "po2")
 UNPRUNABLE = {
     "binary": "binary weights have no zero",
@@ -188,6 +191,9 @@ class LayerPlan:
         Fraction of the weights that pruning must remove, 0 to less than 1.
     granularity : Granularity, default single weights
         What pruning removes as one.
+    exponents : tuple of int, default ()
+        By unit k: its weights and bias carry 2**−k, the following weights 2**k (see `qap.models.scaling`), so that the
+        activation's step is 2**k times as large for it, seen from the float network. Empty: 0 for all.
 
     Raises
     ------
@@ -200,6 +206,7 @@ class LayerPlan:
     activation: Precision | None = None
     sparsity: float = 0.0
     granularity: Granularity = WEIGHT
+    exponents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.sparsity, bool) or not isinstance(self.sparsity, int | float) or not 0 <= self.sparsity < 1:
@@ -212,16 +219,19 @@ class LayerPlan:
         if not self.weight.signed:
             raise InputError(f"weight: expected a signed precision, received {self.weight}")
         object.__setattr__(self, "sparsity", float(self.sparsity))
+        object.__setattr__(self, "exponents", _exponents(self.exponents))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plain form, precisions as text; the granularity only where it is not that of single weights."""
-        found = {
+        """Return the plain form, precisions as text; granularity and exponents only where they are not the default."""
+        found: dict[str, Any] = {
             "weight": str(self.weight),
             "bias": str(self.bias),
             "activation": None if self.activation is None else str(self.activation),
             "sparsity": self.sparsity,
         }
-        return found if self.granularity == WEIGHT else {**found, "granularity": str(self.granularity)}
+        if self.granularity != WEIGHT:
+            found["granularity"] = str(self.granularity)
+        return {**found, "exponents": list(self.exponents)} if self.exponents else found
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LayerPlan:
@@ -232,12 +242,7 @@ class LayerPlan:
         InputError
             Unknown or missing keys, or values that no precision has.
         """
-        known = ("weight", "bias", "activation", "sparsity", "granularity")
-        if not isinstance(values, Mapping):
-            raise InputError(f"expected the keys {', '.join(known)}, received {values!r}")
-        for key in values:
-            if key not in known:
-                raise InputError(f"unknown key {key!r}{suggestion(str(key), known)}")
+        _check_keys(values, ("weight", "bias", "activation", "sparsity", "granularity", "exponents"))
         for key in ("weight", "bias"):
             if key not in values:
                 raise InputError(f"{key}: expected a precision such as quantized_bits(6,0), received nothing")
@@ -248,7 +253,68 @@ class LayerPlan:
             None if activation is None else Precision.parse(activation),
             values.get("sparsity", 0.0),
             Granularity.parse(values.get("granularity", "weight")),
+            values.get("exponents", ()),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlan:
+    """What the network rounds its inputs to, coarser than the data's own grid.
+
+    Parameters
+    ----------
+    precision : Precision
+        Signed fixed point.
+    exponents : tuple of int, default ()
+        By feature k: it is multiplied by 2**−k before it is rounded, and the first kernel's row carries 2**k, so that its step
+        is 2**k times as large. Empty: 0 for all.
+
+    Raises
+    ------
+    InputError
+        A precision that is not signed fixed point.
+    """
+
+    precision: Precision
+    exponents: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision.kind != "fixed" or not self.precision.signed:
+            raise InputError(f"inputs: expected a signed precision such as quantized_bits(8,3), received {self.precision}")
+        object.__setattr__(self, "exponents", _exponents(self.exponents))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain form."""
+        return {"precision": str(self.precision), "exponents": list(self.exponents)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> InputPlan:
+        """Read the plain form.
+
+        Raises
+        ------
+        InputError
+            Unknown or missing keys, or values that no precision has.
+        """
+        _check_keys(values, ("precision", "exponents"))
+        if "precision" not in values:
+            raise InputError("precision: expected for example quantized_bits(8,3), received nothing")
+        return cls(Precision.parse(values["precision"]), values.get("exponents", ()))
+
+
+def _exponents(values: Any) -> tuple[int, ...]:
+    """Return exponents as integers of Python's own, all 0 as none."""
+    if not isinstance(values, list | tuple) or not all(_is_int(value) and abs(value) <= MAX_EXPONENT for value in values):
+        raise InputError(f"exponents: expected whole numbers from −{MAX_EXPONENT} to {MAX_EXPONENT}, received {values!r}")
+    return tuple(map(int, values)) if any(values) else ()
+
+
+def _check_keys(values: Any, known: Sequence[str]) -> None:
+    if not isinstance(values, Mapping):
+        raise InputError(f"expected the keys {', '.join(known)}, received {values!r}")
+    for key in values:
+        if key not in known:
+            raise InputError(f"unknown key {key!r}{suggestion(str(key), known)}")
 
 
 @dataclass(frozen=True)
@@ -258,9 +324,12 @@ class Plan:
     Parameters
     ----------
     layers : tuple of (str, LayerPlan)
+    inputs : InputPlan, optional
+        What the network rounds its inputs to (None: it takes them on the data's own grid).
     """
 
     layers: tuple[tuple[str, LayerPlan], ...]
+    inputs: InputPlan | None = None
     _index: Mapping[str, LayerPlan] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -291,24 +360,32 @@ class Plan:
 
     def map(self, change: Callable[[str, LayerPlan], LayerPlan]) -> Plan:
         """Return the plan with each layer's plan changed."""
-        return Plan(tuple((name, change(name, layer)) for name, layer in self.layers))
+        return replace(self, layers=tuple((name, change(name, layer)) for name, layer in self.layers))
+
+    def entering(self, given: Precision) -> Precision:
+        """Return the type of the first layer's inputs, where the network is given events of a type."""
+        return given if self.inputs is None else self.inputs.precision
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Return the plain form, layer name → keys of `LayerPlan`."""
-        return {name: layer.to_dict() for name, layer in self.layers}
+        """Return the plain form, layer name → keys of `LayerPlan`, before them the inputs' where they are rounded."""
+        found = {name: layer.to_dict() for name, layer in self.layers}
+        return found if self.inputs is None else {INPUTS: self.inputs.to_dict(), **found}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
         """Read the plain form; errors name the layer."""
         if not isinstance(values, Mapping) or not values:
             raise InputError(f"plan: expected layers by name, received {values!r}")
-        layers = []
+        layers, inputs = [], None
         for name, layer in values.items():
             try:
-                layers.append((str(name), LayerPlan.from_dict(layer)))
+                if name == INPUTS:
+                    inputs = InputPlan.from_dict(layer)
+                else:
+                    layers.append((str(name), LayerPlan.from_dict(layer)))
             except InputError as error:
                 raise InputError(f"plan: {name}: {error}") from None
-        return cls(tuple(layers))
+        return cls(tuple(layers), inputs)
 
     def save(self, path: Path) -> None:
         """Write YAML that `load` reads."""

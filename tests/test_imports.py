@@ -13,7 +13,7 @@ import qap
 
 PACKAGE = Path(qap.__file__).parent
 ROOMS = [
-    "errors", "files", "backend", "config", "granularity", "plan", "datasets", "models", "candidate", "metrics", "training",
+    "errors", "files", "backend", "config", "granularity", "digits", "plan", "datasets", "models", "candidate", "metrics", "training",
     "compress", "firmware", "rtl", "exports", "cost", "search", "compare", "report", "commands", "__main__",
 ]  # fmt: skip
 

@@ -104,6 +104,8 @@ def _run(candidate: Candidate, context: Context, chain: Chain) -> Steps:
     if parts > 1:
         context = replace(context, epochs=epochs / parts)
     for link in chain:
+        if not link.method.keeps_plan and (candidate.plan.inputs or any(layer.exponents for _, layer in candidate.plan.items())):
+            raise InputError(f"compress: {link.name} has no rule for a plan with rounded inputs or exponents: leave it out")
         candidate = yield from link.method.steps(candidate, context if link.distilled else replace(context, teacher=None))
     return candidate
 

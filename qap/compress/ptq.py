@@ -8,6 +8,8 @@ arXiv:2106.08295.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from qap.candidate import Candidate
@@ -15,7 +17,7 @@ from qap.compress.context import Context
 from qap.compress.method import Method, instant
 from qap.compress.ranges import best_integer, bias_precision, holding_integer
 from qap.errors import InputError
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Precision
 
 
 def fitted(values: np.ndarray, precision: Precision, context: Context) -> Precision:
@@ -61,7 +63,7 @@ def quantized(candidate: Candidate, context: Context) -> Candidate:
             activation = fitted(values, activation, context)
             values, inputs = activation.quantize(values), activation
         layers.append((layer.name, LayerPlan(weight, grid, activation, plan.sparsity, plan.granularity)))
-    return candidate.with_(plan=Plan(tuple(layers)))
+    return candidate.with_(plan=replace(candidate.plan, layers=tuple(layers)))
 
 
 METHOD = Method(instant(quantized), "quantize without training, ranges from data", trains=False, keeps_plan=False)

@@ -44,7 +44,7 @@ def networks(candidate: Candidate, counted: Cost, inputs: Precision, firmware: F
         Type of the network's inputs.
     firmware : Firmware
     """
-    quantized = quantize_weights(candidate.plan, candidate.weights or {})
+    quantized, inputs = quantize_weights(candidate.plan, candidate.weights or {}), candidate.plan.entering(inputs)
     found = []
     for name, layer in candidate.plan.items():
         width = int(counted.layers[name]["accumulator_bits"].value)

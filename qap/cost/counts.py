@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from qap.candidate import Cost, Figure
+from qap.digits import significant_bits
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, quantize_weights
 from qap.plan import LayerPlan, Plan, Precision
@@ -19,25 +20,6 @@ SUMMED = (
     "ebops", "bops", "multiplications", "multiplications_zero", "multiplications_power_of_two",
     "multiplications_general", "nonzero_weights", "weights", "masked_weights", "weight_memory_bits",
 )  # fmt: skip
-
-
-def significant_bits(values: np.ndarray, fractional: int) -> np.ndarray:
-    """Return the binary digits of |value| between its highest and its lowest set bit, both included; 0 for 0.
-
-    Parameters
-    ----------
-    values : array
-        On a grid of step 2**-fractional.
-    fractional : int
-
-    Returns
-    -------
-    int64 array of the same shape.
-    """
-    integers = np.abs(np.rint(np.ldexp(values, fractional))).astype(np.int64)
-    lowest = integers & -integers
-    odd = integers // np.where(lowest == 0, 1, lowest)
-    return np.ceil(np.log2(odd + 1.0)).astype(np.int64)
 
 
 def input_bits(precision: Precision) -> int:
@@ -140,7 +122,7 @@ def count(architecture: Architecture, plan: Plan, weights: Weights, inputs: Prec
         ``sparsity_mask`` and ``accumulator_bits`` (the widest), in total and by layer.
     """
     architecture.check(plan)
-    quantized = quantize_weights(plan, weights)
+    quantized, inputs = quantize_weights(plan, weights), plan.entering(inputs)
     layers = {}
     for name, layer in plan.items():
         layers[name] = count_layer(

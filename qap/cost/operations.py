@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from qap.cost.counts import significant_bits
 from qap.cost.hls_project import HLSProject, HLSType, Layer, read_project
 from qap.cost.instrument import NotCountedError, Row, count, input_widths
+from qap.digits import significant_bits
 from qap.errors import InputError
 
 KINDS = {"*": "multiplication", "/": "division", "+": "addition", "-": "subtraction", "<": "comparison", "=": "cast"}

@@ -77,7 +77,7 @@ def convert(
     """
     settings = settings or Firmware()
     if settings.Strategy == "distributed_arithmetic" and importlib.util.find_spec("da4ml") is None:
-        raise ToolMissingError("Strategy distributed_arithmetic needs da4ml: pip install 'da4ml>=0.5.2,<0.6'")
+        raise ToolMissingError("Strategy distributed_arithmetic needs da4ml: pip install 'da4ml>=0.6,<0.7'")
     directory = Path(directory).absolute()
     _check_free(directory)
     lowered = lower(model, inputs, accept=accept, head=head)

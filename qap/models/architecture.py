@@ -111,8 +111,13 @@ class Architecture:
         names = [layer.name for layer in self.layers]
         if list(plan) != names:
             raise InputError(f"plan: expected the layers {', '.join(names)}, received {', '.join(plan)}")
+        if plan.inputs is not None and plan.inputs.exponents and len(plan.inputs.exponents) != self.inputs:
+            raise InputError(f"plan: inputs: expected {self.inputs} exponents, received {len(plan.inputs.exponents)}")
         for layer in self.layers:
-            precision = plan[layer.name].activation
+            precision, exponents = plan[layer.name].activation, plan[layer.name].exponents
+            if exponents and (len(exponents) != layer.units or layer is self.layers[-1]):
+                wanted = "no" if layer is self.layers[-1] else f"{layer.units}"
+                raise InputError(f"plan: {layer.name}: expected {wanted} exponents, received {len(exponents)}")
             if layer.activation == "relu" and (precision is None or precision.signed):
                 raise InputError(
                     f"plan: {layer.name}: a relu needs an unsigned activation such as quantized_relu(6,2), received {precision}"

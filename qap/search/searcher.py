@@ -17,6 +17,7 @@ from qap.cost.model import Model
 from qap.metrics.evaluate import evaluate
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
+from qap.models.scaling import scaled
 from qap.plan import Plan
 from qap.search.objectives import DROP, limits, values, violations
 from qap.search.space import PlanSpace, Point
@@ -131,7 +132,7 @@ class Searcher:
     def from_plan(self, architecture: Architecture, plan: Plan) -> Candidate:
         """Return a candidate that starts from the float parent."""
         architecture.check(plan)
-        return Candidate(architecture, plan, self.parent(architecture).weights)
+        return Candidate(architecture, plan, scaled(plan, self.parent(architecture).weights))
 
     def from_point(self, point: Point) -> Candidate:
         """Return the candidate that a point stands for, with the float parent's weights."""

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qap.cost.counts import count, significant_bits
+from qap.cost.counts import count
+from qap.digits import significant_bits
 from qap.models.architecture import Architecture
 from qap.plan import LayerPlan, Plan, Precision
 

@@ -27,6 +27,7 @@ def sums_are_exact(architecture: Architecture, plan: Plan, weights: Weights, inp
     inputs : Precision
         Grid of the events.
     """
+    inputs = plan.entering(inputs)
     for name in architecture.shapes:
         layer = plan[name]
         kernel, bias = weights[f"{name}/kernel"], weights[f"{name}/bias"]

@@ -7,7 +7,7 @@ vectors run.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qap.backend import stack
 from qap.models.architecture import Architecture
@@ -15,6 +15,21 @@ from qap.plan import Plan
 from qap.training.population.quantizers import signed, unsigned, unsigned_gate
 
 UNSIGNED, SIGNED = "unsigned", "signed"
+
+
+class Grids(NamedTuple):
+    """Rows of `quantizers.grid` that broadcast against values: (lanes, units or 1, 1, 5) tensors.
+
+    Parameters
+    ----------
+    inputs : tensor
+        Of the features, where the topology rounds them.
+    layers : list of tensors
+        Of the activations.
+    """
+
+    inputs: Any
+    layers: list[Any]
 
 
 @dataclass(frozen=True)
@@ -26,10 +41,13 @@ class Topology:
     architecture : Architecture
     activations : tuple of {'unsigned', 'signed', None}
         By layer: ``quantized_relu``, ``quantized_bits``, or none.
+    rounded : bool, default False
+        The inputs are quantized.
     """
 
     architecture: Architecture
     activations: tuple[str | None, ...]
+    rounded: bool = False
 
     @classmethod
     def of(cls, architecture: Architecture, plan: Plan | None) -> Topology:
@@ -40,10 +58,12 @@ class Topology:
         for _, layer in plan.items():
             activation = layer.activation
             found.append(None if activation is None else SIGNED if activation.signed else UNSIGNED)
-        return cls(architecture.folded, tuple(found))
+        return cls(architecture.folded, tuple(found), plan.inputs is not None)
 
 
-def forward(topology: Topology, kernels: list[Any], biases: list[Any], grids: Any, x: Any) -> tuple[list[Any], list[Any]]:
+def forward(
+    topology: Topology, kernels: list[Any], biases: list[Any], grids: Grids, x: Any
+) -> tuple[list[Any], list[Any]]:
     """Run quantized weights on events.
 
     Parameters
@@ -51,41 +71,43 @@ def forward(topology: Topology, kernels: list[Any], biases: list[Any], grids: An
     topology : Topology
     kernels : list of (lanes, inputs, units) tensors, quantized
     biases : list of (lanes, units, 1) tensors, quantized
-    grids : (lanes, layers, 5) tensor
-        Of the activations.
+    grids : Grids
     x : (lanes, features, events) tensor
 
     Returns
     -------
     values : list of tensors
-        The events, then every layer's output.
+        The events as the first layer takes them, then every layer's output.
     sums : list of tensors
         Every layer's sum before its activation.
     """
     tf = stack().tf
-    values, sums = [x], []
+    values, sums = [unsigned(x, grids.inputs) if topology.rounded else x], []
     for layer, kind in enumerate(topology.activations):
         total = tf.matmul(kernels[layer], values[-1], transpose_a=True) + biases[layer]
         sums.append(total)
         if kind == UNSIGNED:
-            total = unsigned(total, grids[:, layer, None, None])
+            total = unsigned(total, grids.layers[layer])
         elif kind == SIGNED:
-            total = signed(total, grids[:, layer, None, None])
+            total = signed(total, grids.layers[layer])
         values.append(total)
     return values, sums
 
 
 def backward(
-    topology: Topology, kernels: list[Any], grids: Any, values: list[Any], sums: list[Any], gradient: Any
-) -> tuple[list[Any], list[Any]]:
-    """Return the gradients of kernels and biases from the gradient of the outputs, straight through the quantizers."""
+    topology: Topology, kernels: list[Any], grids: Grids, values: list[Any], sums: list[Any], gradient: Any
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the gradients of kernels and biases from that of the outputs, straight through the quantizers.
+
+    Third come the gradients of what the layers are given.
+    """
     tf = stack().tf
-    of_kernels, of_biases = [], []
+    of_kernels, of_biases, of_values = [], [], []
     for layer in reversed(range(len(kernels))):
         if topology.activations[layer] == UNSIGNED:
-            gradient = tf.where(unsigned_gate(sums[layer], grids[:, layer, None, None]), gradient, 0.0)
+            gradient = tf.where(unsigned_gate(sums[layer], grids.layers[layer]), gradient, 0.0)
         of_kernels.append(tf.matmul(values[layer], gradient, transpose_b=True))
         of_biases.append(tf.reduce_sum(gradient, axis=2, keepdims=True))
-        if layer:
-            gradient = tf.matmul(kernels[layer], gradient)
-    return of_kernels[::-1], of_biases[::-1]
+        gradient = tf.matmul(kernels[layer], gradient)  # the compiler leaves out what nobody asks for
+        of_values.append(gradient)
+    return of_kernels[::-1], of_biases[::-1], of_values[::-1]

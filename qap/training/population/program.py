@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from qap.backend import stack
 from qap.training.population.losses import loss_and_gradient
 from qap.training.population.masks import renew
-from qap.training.population.network import Topology, backward, forward
+from qap.training.population.network import Grids, Topology, backward, forward
 from qap.training.population.quantizers import signed
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Keras's Adam
@@ -23,14 +23,18 @@ class Plans(NamedTuple):
 
     Parameters
     ----------
-    weight : (lanes, 2 · layers, 5) tensor
-        Rows of `quantizers.grid` for the kernels, then for the biases.
-    activation : (lanes, layers, 5) tensor
+    weight : (lanes, 2 · layers or weights, 5) tensor
+        Rows of `quantizers.grid` for the kernels, then for the biases; or for every single weight.
+    inputs : (lanes, features, 5) tensor
+        Of the features, where the topology rounds them.
+    activation : (lanes, layers or units, 5) tensor
+        By layer, or for every single unit.
     knobs : (lanes, 2) tensor
         Temperature and α of the soft loss.
     """
 
     weight: Any
+    inputs: Any
     activation: Any
     knobs: Any
 
@@ -107,6 +111,9 @@ class Program:
         The same for one set of weights that many plans share (a supernet, after Cai et al., arXiv:1908.09791): state and rate
         have one lane; the tensors of the plans have a first axis of steps and a second of plans. Each plan prunes a copy of the
         shared weights; their mean gradient moves all of them. Schedule.keep says how many weights each plan keeps, never 0.
+    probe : (weights, Plans, Events, order) → (largest, sensitivity)
+        Over (steps, lanes, batch) events: largest magnitude of each feature and activation as the next layer takes it, and the
+        mean over the events of the square of the loss's derivative by it, (lanes, features and hidden units).
     evaluate : (weights, Plans, x) → (lanes, outputs, events)
         `x` is (batches, `EVALUATION_BATCH`, features).
     """
@@ -120,11 +127,12 @@ class Program:
         self.train = tf.function(self._train, jit_compile=True, autograph=False)
         self.share = tf.function(self._share, jit_compile=True, autograph=False)
         self.evaluate = tf.function(self._evaluate, jit_compile=True, autograph=False)
+        self.probe = tf.function(self._probe, jit_compile=True, autograph=False)
 
     @property
     def traces(self) -> int:
         """How often TensorFlow has traced the functions."""
-        return sum(one.experimental_get_tracing_count() for one in (self.train, self.share, self.evaluate))
+        return sum(one.experimental_get_tracing_count() for one in (self.train, self.share, self.evaluate, self.probe))
 
     def _unpack(self, weights: Any) -> tuple[list[Any], list[Any]]:
         """Return kernels (lanes, inputs, units) and biases (lanes, units, 1)."""
@@ -146,15 +154,45 @@ class Program:
         tf = stack().tf
         x, y, weight, soft = self._batch(events, index)
         kernels, biases = self._unpack(quantized)
-        values, sums = forward(self.topology, kernels, biases, plans.activation, x)
+        grids = self._value_grids(plans)
+        values, sums = forward(self.topology, kernels, biases, grids, x)
         loss, slope = loss_and_gradient(values[-1], y, weight, soft, plans.knobs, classes=self.classes)
-        of_kernels, of_biases = backward(self.topology, kernels, plans.activation, values, sums, slope)
+        of_kernels, of_biases, _ = backward(self.topology, kernels, grids, values, sums, slope)
         lanes = quantized.shape[0]
         return loss, tf.concat([tf.reshape(part, (lanes, -1)) for part in of_kernels + of_biases], axis=1)
 
+    def _probe(self, weights: Any, plans: Plans, events: Events, order: Any) -> tuple[Any, Any]:
+        tf = stack().tf
+        kernels, biases = self._unpack(signed(weights, self.grids(plans)))
+        grids, lanes, units = self._value_grids(plans), weights.shape[0], sum(inputs for inputs, _ in self._shapes)
+
+        def step(number: Any, largest: Any, squares: Any) -> tuple[Any, Any, Any]:
+            x, y, weight, soft = self._batch(events, order[number])
+            values, sums = forward(self.topology, kernels, biases, grids, x)
+            _, slope = loss_and_gradient(values[-1], y, weight, soft, plans.knobs, classes=self.classes)
+            *_, of_values = backward(self.topology, kernels, grids, values, sums, slope)
+            here = tf.concat([tf.reduce_max(tf.abs(part), axis=2) for part in values[:-1]], axis=1)
+            square = tf.concat([tf.reduce_sum(part * part, axis=2) for part in of_values], axis=1)
+            return number + 1, tf.maximum(largest, here), squares + square
+
+        zero = tf.zeros((lanes, units))
+        steps = tf.shape(order)[0]
+        _, largest, squares = tf.while_loop(
+            lambda number, *_: number < steps, step, (tf.constant(0), zero, zero), parallel_iterations=1
+        )
+        return largest, squares * tf.cast(tf.shape(order)[2], tf.float32) / tf.cast(steps, tf.float32)
+
     def grids(self, plans: Plans) -> Any:
         """Return the grid of every weight, (lanes, weights, 5)."""
-        return stack().tf.repeat(plans.weight, self._sizes, axis=1)
+        single = plans.weight.shape[1] == sum(self._sizes)
+        return plans.weight if single else stack().tf.repeat(plans.weight, self._sizes, axis=1)
+
+    def _value_grids(self, plans: Plans) -> Grids:
+        tf = stack().tf
+        units = [layer.units for layer in self.topology.architecture.layers]
+        rows = plans.activation[:, :, None]
+        parts = tf.split(rows, units if rows.shape[1] == sum(units) else [1] * len(units), axis=1)
+        return Grids(plans.inputs[:, :, None], parts)
 
     def renewed(self, state: State, keep: Any) -> State:
         """Return the state with its masks renewed where `keep` is above 0, and with pruned weights set to 0."""
@@ -208,11 +246,11 @@ class Program:
     def _evaluate(self, weights: Any, plans: Plans, x: Any) -> Any:
         tf = stack().tf
         kernels, biases = self._unpack(signed(weights, self.grids(plans)))
-        lanes = weights.shape[0]
+        lanes, grids = weights.shape[0], self._value_grids(plans)
 
         def run(part: Any) -> Any:
             values = tf.broadcast_to(tf.transpose(part)[None], (lanes, x.shape[2], x.shape[1]))
-            return forward(self.topology, kernels, biases, plans.activation, values)[0][-1]
+            return forward(self.topology, kernels, biases, grids, values)[0][-1]
 
         outputs = tf.map_fn(run, x)
         return tf.reshape(tf.transpose(outputs, (1, 2, 0, 3)), (lanes, outputs.shape[2], -1))

@@ -32,12 +32,22 @@ def _rows(plan: Plan | None, layers: int) -> tuple[np.ndarray, np.ndarray]:
     return weights, _grids([layer.activation for layer in found])
 
 
+def _input_rows(plan: Plan | None, features: int) -> np.ndarray:
+    """Return the grids of the features: their exponents are in the steps per unit."""
+    rows = np.zeros((features, GRID), np.float32)
+    if plan is not None and plan.inputs is not None:
+        rows[:] = grid(plan.inputs.precision)
+        rows[:, 0] = np.ldexp(rows[:, 0], -np.array(plan.inputs.exponents or [0] * features))
+    return rows
+
+
 def plan_tensors(architecture: Architecture, plans: Sequence[Plan | None], teachers: Sequence[Soft | None]) -> Plans:
     """Return plans (None: float) and the settings of their soft losses, one for each lane."""
     tf = stack().tf
     weight, activation = zip(*(_rows(plan, len(architecture.layers)) for plan in plans), strict=True)
     knobs = [(1.0, 0.0) if soft is None else (soft.temperature, soft.alpha) for soft in teachers]
-    return Plans(tf.constant(np.stack(weight)), tf.constant(np.stack(activation)), tf.constant(knobs, tf.float32))
+    inputs = np.stack([_input_rows(plan, architecture.inputs) for plan in plans])
+    return Plans(*(tf.constant(part, tf.float32) for part in (np.stack(weight), inputs, np.stack(activation), knobs)))
 
 
 def _names(architecture: Architecture) -> list[str]:
