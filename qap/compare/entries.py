@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from qap.compress.pipeline import Chain, parse_chain, quantizes
 from qap.compress.ranges import Calibration
-from qap.config.schema import Entry, Space
+from qap.config.comparison import Entry
+from qap.config.schema import Space
 from qap.config.schema import Study as Config
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-MAX_BITS = 32
+from qap.config.comparison import Compare
+from qap.config.fields import (
+    MAX_BITS,
+    AboveZero,
+    Bits,
+    Criterion,
+    Fraction,
+    GranularityText,
+    Positive,
+    Section,
+    Sparsity,
+    WeightBits,
+)
+
 CSYNTH_FIGURES = ("LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns")
 """Figures of cost that are estimated; the others are counted."""
-
-Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
-Sparsity = Annotated[float, Field(ge=0, lt=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _as_list(value: Any) -> Any:
@@ -22,18 +29,6 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _quoted(value: Any) -> Any:
-    """Refuse what YAML makes of N:M without quotes."""
-    if isinstance(value, int):
-        raise ValueError(
-            f"expected text such as weight, '2:4' or neuron, received the number {value}: write N:M in quotes, YAML takes it for "
-            "hours and minutes"
-        )
-    return value
-
-
-GranularityText = Annotated[str, BeforeValidator(_quoted)]
-WeightBits = Annotated[int, Field(ge=2, le=MAX_BITS)]  # 1 bit is a sign without a zero: pruning would be undone
 BitChoices = Annotated[list[Bits], BeforeValidator(_as_list), Field(min_length=1)]
 WeightBitChoices = Annotated[list[WeightBits], BeforeValidator(_as_list), Field(min_length=1)]
 SparsityChoices = Annotated[list[Sparsity], BeforeValidator(_as_list), Field(min_length=1)]
@@ -42,12 +37,6 @@ UnitChoices = Annotated[list[Positive], BeforeValidator(_as_list), Field(min_len
 
 Score = Literal["accuracy", "auc", "auc_worst", "signal_efficiency", "rmse", "resolution"]
 CostFigure = Literal["ebops", "bops", "weight_memory_bits", "LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns"]
-
-
-class Section(BaseModel):
-    """A part of the study file: unknown keys and wrong types are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, serialize_by_alias=True)
 
 
 class Grid(Section):
@@ -123,9 +112,6 @@ class Schedule(Section):
         if self.begin >= self.end:
             raise ValueError(f"expected begin below end, received {self.begin} and {self.end}")
         return self
-
-
-Criterion = Literal["magnitude", "taylor", "fisher", "block_fisher", "activation"]
 
 
 class Prune(Schedule):
@@ -277,7 +263,7 @@ class Search(Section):
 
 
 class Firmware(Section):
-    """Conversion by hls4ml; the keys are hls4ml's."""
+    """Conversion by hls4ml, under hls4ml's keys, and the RTL route."""
 
     Backend: Literal["Vitis", "Vivado"] = "Vitis"
     Part: str = Field(default="xcvu13p-flga2577-2-e", pattern=r"^[A-Za-z0-9._-]+$")
@@ -289,6 +275,20 @@ class Firmware(Section):
     """One for all layers, or by layer name with ``Model`` for the rest."""
     build: bool = True
     """False leaves the firmware, its C-simulation and parity out; the report then says that nothing is proven."""
+    rtl: bool = False
+    """Beside it the front as pipelined Verilog by distributed arithmetic, simulated on the whole test split."""
+    adders_per_stage: Positive = 5
+    """Adder levels between two registers of the Verilog at most."""
+    synthesis: bool = False
+    """Synthesise that Verilog by Yosys."""
+    synthesis_seconds: AboveZero = 1800.0
+    """The most that the synthesis of one design may take."""
+
+    @model_validator(mode="after")
+    def _has_rtl(self) -> Firmware:
+        if self.synthesis and not self.rtl:
+            raise ValueError("synthesis: what is synthesised is the RTL: set firmware.rtl=true too")
+        return self
 
 
 class Timing(Section):
@@ -307,82 +307,6 @@ class Estimates(Section):
 
     reports: str | None = None
     """The lab's own reports, as `qap estimate --learn` stores them (None: the package's fits alone)."""
-
-
-class Entry(Section):
-    """A row of the comparison: a chain of methods, and where its plan differs from that of the others."""
-
-    compress: Annotated[list[str], Field(min_length=1)]
-    """As the section of that name; ``tflite-dynamic`` and ``tflite-int8`` may stand at the end."""
-    granularity: GranularityText = "weight"
-    """What pruning removes as one: weight, 2:4, block(4,4), dsp(4), neuron …"""
-    criterion: Criterion | None = None
-    """Importance of a weight (None: ``prune.criterion``)."""
-    sparsity: Sparsity | None = None
-    """(None: the comparison's; of N:M it is N/M.)"""
-
-
-def _entries(value: Any) -> Any:
-    """Take a list of methods for an entry that names nothing else."""
-    if not isinstance(value, dict):
-        return value
-    return {name: {"compress": entry} if isinstance(entry, list) else entry for name, entry in value.items()}
-
-
-MethodName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+()-]*$")]
-METHODS: dict[str, Any] = {
-    "float": ["train"],
-    "tflite_dynamic": ["train", "tflite-dynamic"],
-    "tflite_int8": ["train", "tflite-int8"],
-    "ptq": ["train", "ptq"],
-    "ptq_equalized": ["train", "equalize", "ptq"],
-    "weight_only": ["train", "weight_only"],
-    "qat": ["qat"],
-    "distill+qat": ["distill+qat"],
-    "cluster": ["cluster", "ptq"],
-    "low_rank": ["low_rank", "qat"],
-    "prune": ["prune"],
-    "prune_then_ptq": ["prune", "ptq"],
-    "prune_then_qat": ["prune", "qat"],
-    "qap": ["qap"],
-    "distill+qap": ["distill+qap"],
-    "one_shot": ["one_shot"],
-    "iterative": ["iterative"],
-    "lottery": ["lottery"],
-    "qap_taylor": {"compress": ["qap"], "criterion": "taylor"},
-    "qap_fisher": {"compress": ["qap"], "criterion": "fisher"},
-    "qap_sensitivity": ["sensitivity", "qap"],
-    "qap_allocate": ["allocate", "qap"],
-    "qap_2:4": {"compress": ["qap"], "granularity": "2:4"},
-    "qap_block": {"compress": ["qap"], "granularity": "block(4,1)", "sparsity": 0.5},
-    "qap_dsp": {"compress": ["qap"], "granularity": "dsp(4)", "sparsity": 0.5},
-    "qap_neuron": {"compress": ["qap"], "granularity": "neuron", "sparsity": 0.5},
-}
-
-
-class Compare(Section):
-    """Methods side by side: ``qap compare``."""
-
-    methods: Annotated[dict[MethodName, Entry], BeforeValidator(_entries), Field(min_length=1)] = Field(
-        default_factory=lambda: {name: Entry.model_validate(entry) for name, entry in _entries(METHODS).items()}
-    )
-    """Row → its methods (a list), or a mapping with `compress`, `granularity`, `criterion`, `sparsity`."""
-    seeds: Positive = 5
-    """Trainings of every row, float parent included, with the seeds from `seed` on."""
-    weight_bits: WeightBits = 4
-    activation_bits: Bits = 4
-    sparsity: Sparsity = 0.8
-    """Of the rows that prune, in every layer."""
-    against: str = "qap"
-    """Row that the others are compared with, seed by seed."""
-    delta: Annotated[float, Field(ge=0)] = 0.01
-    """The gate: how far below the float network (the row ``float``, or the parent) the accuracy may lie."""
-
-    @model_validator(mode="after")
-    def _has_reference(self) -> Compare:
-        if self.against not in self.methods and "against" in self.model_fields_set:
-            raise ValueError(f"against: expected a row of methods ({', '.join(self.methods)}), received {self.against!r}")
-        return self
 
 
 class Report(Section):

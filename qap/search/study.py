@@ -24,7 +24,10 @@ FORMAT = 1
 CONFIG, INFO, STORE, LOG = "config.yaml", "study.json", "candidates.jsonl", "log.txt"
 RUNG = "rung"
 """Metric of a candidate that was trained on: how often."""
-MAY_CHANGE = ("search.trials", "search.seconds", "report.bootstrap")  # budgets may be extended by a resumed study
+MAY_CHANGE = (  # budgets may be extended by a resumed study, and its front may go through the RTL route afterwards
+    "search.trials", "search.seconds", "report.bootstrap",
+    "firmware.rtl", "firmware.adders_per_stage", "firmware.synthesis", "firmware.synthesis_seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
