@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from qap.candidate import Candidate, Cost, Figure
 from qap.config.schema import Firmware, Timing
-from qap.cost.counts import count
+from qap.cost.counts import TRACED, count, traced_ebops
 from qap.cost.csynth import Prediction, csynth_cost, predict
 from qap.cost.features import dense_features
 from qap.cost.hls_source import HLSType
@@ -71,7 +73,14 @@ def prediction(candidate: Candidate, counted: Cost, inputs: Precision, firmware:
     return predict(model, networks(candidate, counted, inputs, firmware), part=firmware.Part)
 
 
-def candidate_cost(candidate: Candidate, inputs: Precision, firmware: Firmware, timing: Timing, model: Model) -> Cost:
+def candidate_cost(
+    candidate: Candidate,
+    inputs: Precision,
+    firmware: Firmware,
+    timing: Timing,
+    model: Model,
+    largest: Sequence[np.ndarray] | None = None,
+) -> Cost:
     """Count a candidate and estimate its csynth figures.
 
     Parameters
@@ -85,6 +94,8 @@ def candidate_cost(candidate: Candidate, inputs: Precision, firmware: Firmware, 
     timing : Timing
     model : Model
         For the estimates.
+    largest : sequence of arrays, optional
+        Of `qap.training.population.engine.PopulationEngine.largest`, for ``ebops_traced``.
 
     Returns
     -------
@@ -94,7 +105,11 @@ def candidate_cost(candidate: Candidate, inputs: Precision, firmware: Firmware, 
     """
     counted = count(candidate.architecture, candidate.plan, candidate.weights or {}, inputs)
     estimated = csynth_cost(prediction(candidate, counted, inputs, firmware, model))
+    traced = {}
+    if largest is not None:
+        value = traced_ebops(candidate.plan, candidate.weights or {}, inputs, largest)
+        traced["ebops_traced"] = Figure(value, TRACED)
     figures: Mapping[str, Figure] = {
-        **counted.figures, **estimated, **timing_figures(estimated, budget(firmware, timing)),
+        **counted.figures, **traced, **estimated, **timing_figures(estimated, budget(firmware, timing)),
     }  # fmt: skip
     return Cost(figures, counted.layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from qap.plan import LayerPlan, Plan, Precision
 
 COUNTED = "counted on the quantized weights"
 EBOPS = "EBOPs: sum over multiplications of b(w)·b(x), b(w) digits of |w| from highest to lowest set bit, b(x) declared bits"
+TRACED = "EBOPs with b(x) of the values seen in the first 16,384 training events"
 BOPS = "BOPs: n·m·((1 − p)·b_w·b_x + b_w + b_x + log2 n), arXiv:1804.10969, p the fraction of zero weights (arXiv:2102.11289)"
 SUMMED = (
     "ebops", "bops", "multiplications", "multiplications_zero", "multiplications_power_of_two",
@@ -85,6 +86,29 @@ def count_layer(
         "weight_memory_bits": kernel.size * weight_bits + bias.size * layer.bias.bits,
         "accumulator_bits": accumulator_bits(kernel, bias, layer, inputs),
     }
+
+
+def traced_ebops(plan: Plan, weights: Weights, inputs: Precision, largest: Sequence[np.ndarray]) -> float:
+    """Return EBOPs with b(x) of the values seen: digits from the largest one's first to the last that the type has.
+
+    Parameters
+    ----------
+    plan : Plan
+    weights : mapping
+        Latent weights.
+    inputs : Precision
+        Type of the network's inputs.
+    largest : sequence of (inputs,) arrays
+        By layer, largest magnitude of each input element over the events.
+    """
+    quantized, total, inputs = quantize_weights(plan, weights), 0, plan.entering(inputs)
+    for (name, layer), seen in zip(plan.items(), largest, strict=True):
+        steps = np.floor(seen / inputs.step).astype(np.int64)
+        widths = np.where(steps > 0, np.floor(np.log2(np.maximum(steps, 1))).astype(np.int64) + 1, 0)
+        digits = significant_bits(quantized[f"{name}/kernel"], layer.weight.fractional)
+        total += int((digits * widths[:, None]).sum())
+        inputs = layer.activation or inputs
+    return float(total)
 
 
 def _figures(values: Mapping[str, float]) -> dict[str, Figure]:

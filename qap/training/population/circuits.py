@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,36 @@ class Seen:
 
     largest: np.ndarray
     sensitivity: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """Trains and probes circuits on a dataset.
+
+    Parameters
+    ----------
+    program : callable
+        Topology → its compiled program.
+    events : Events
+    inputs : Precision
+        Type of the data.
+    teacher : Soft or None
+    """
+
+    program: Callable[[Topology], Program]
+    events: Events
+    inputs: Precision
+    teacher: Soft | None
+
+    def epoch(self, circuit: Circuit, moments: Moments, order: np.ndarray, rates: np.ndarray) -> tuple[Circuit, Moments, float]:
+        """Train for an epoch: see `train_epoch`."""
+        plans = circuit_tensors(circuit, self.inputs, self.teacher)
+        return train_epoch(self.program(topology(circuit)), circuit, moments, plans, self.events, order, rates)
+
+    def probe(self, circuit: Circuit, order: np.ndarray) -> Seen:
+        """Run on events: see `probe`."""
+        plans = circuit_tensors(circuit, self.inputs, self.teacher)
+        return probe(self.program(topology(circuit)), circuit, plans, self.events, order)
 
 
 def topology(circuit: Circuit) -> Topology:

@@ -24,18 +24,28 @@ from qap.models.builders import Weights, build, set_weights
 from qap.plan import Plan
 from qap.training.job import Failed, Job, Losses, Soft, Trained, diverged, steps_per_epoch
 from qap.training.keras_engine import KerasEngine, logits
+from qap.training.population.circuits import Trainer
 from qap.training.population.exact import sums_are_exact
 from qap.training.population.group import Task, make_groups, train_group
 from qap.training.population.memory import available, check_lanes, lane_bytes
 from qap.training.population.network import Topology
-from qap.training.population.program import Events, Program
+from qap.training.population.program import EVALUATION_BATCH, Events, Program
 from qap.training.population.quantizers import MAX_UNSIGNED_BITS
 from qap.training.population.supernet import train_shared
 from qap.training.population.tensors import check_weights, evaluation_tensor, event_tensors, plan_tensors, weight_tensor
 
 GPU_LANES = 32
+TRACED = 16384
+"""Training events over which input widths are traced."""
 
 Say = Callable[[str], None]
+
+
+def traced_events(data: Dataset) -> np.ndarray:
+    """Return the numbers of the first `TRACED` training events, (steps, batch); what does not fill a batch is left out."""
+    batch = min(EVALUATION_BATCH, len(data.train))
+    steps = max(min(TRACED, len(data.train)) // batch, 1)
+    return np.arange(steps * batch, dtype=np.int32).reshape(steps, batch)
 
 
 def unsupported(job: Job) -> str | None:
@@ -193,6 +203,32 @@ class PopulationEngine:
         topology = Topology.of(job.architecture, plans[0][0])
         program = self._program(topology, data.task == "classification")
         return train_shared(program, job, plans, self._events_for(data, job.teacher))
+
+    def trainer(self, data: Dataset, teacher: Soft | None) -> Trainer:
+        """Return what trains circuits (see `qap.models.circuit`) on a dataset."""
+        classes = data.task == "classification"
+        return Trainer(lambda topology: self._program(topology, classes), self._events_for(data, teacher), data.input, teacher)
+
+    def largest(self, architecture: Architecture, plan: Plan, weights: Weights, data: Dataset) -> list[np.ndarray]:
+        """Return the largest magnitudes that each layer of a network is given, over the first `TRACED` training events.
+
+        Parameters
+        ----------
+        architecture, plan, weights
+            As for `evaluate`.
+        data : Dataset
+
+        Returns
+        -------
+        list of (inputs,) arrays
+            By layer; the first one of the features as the network rounds them.
+        """
+        program = self._program(Topology.of(architecture, plan), data.task == "classification")
+        order = traced_events(data)[:, None]
+        plans = plan_tensors(architecture, [plan], [None])
+        found, _ = program.probe(weight_tensor(architecture, [weights]), plans, self._events_for(data, None), order)
+        widths = [inputs for inputs, _ in architecture.shapes.values()]
+        return np.split(found.numpy()[0].astype(np.float64), np.cumsum(widths)[:-1])
 
     def _check(self, job: Job, data: Dataset) -> None:
         steps_per_epoch(len(data.train), job.batch)
