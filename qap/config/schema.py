@@ -36,7 +36,9 @@ UnitChoices = Annotated[list[Positive], BeforeValidator(_as_list), Field(min_len
 
 
 Score = Literal["accuracy", "auc", "auc_worst", "signal_efficiency", "rmse", "resolution"]
-CostFigure = Literal["ebops", "bops", "weight_memory_bits", "LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns"]
+CostFigure = Literal[
+    "ebops", "ebops_traced", "bops", "weight_memory_bits", "LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns"
+]  # fmt: skip
 
 
 class Grid(Section):
@@ -218,6 +220,24 @@ class Hybrid(Section):
     """Plans judged on them."""
 
 
+class Ramp(Section):
+    """The strategy `ramp`: from the float parent to the smallest useful circuit, digit by digit; a trial is an epoch."""
+
+    trajectories: Positive = 1
+    """Ways down, one after the other, that share the budget."""
+    smallest: Annotated[float, Field(gt=0, lt=0.1)] = 4e-4
+    """Where a trajectory ends: the part of its first circuit's cost."""
+    cost: Literal["ebops_traced", "ebops", "LUT", "da4ml"] = "ebops_traced"
+    """What falls along a trajectory."""
+    learning_rate: AboveZero = 0.004
+    """Falls to a tenth along a trajectory."""
+    distill: Fraction = 0.5
+    """Share of the soft loss, the float parent being the teacher; 0 turns it off."""
+    temperature: AboveZero = 1.0
+    polish: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Part of the budget, at its end, in which members of the front are trained on."""
+
+
 class Signal(Section):
     """The working point of the objective `signal_efficiency`."""
 
@@ -230,8 +250,9 @@ class Signal(Section):
 class Search(Section):
     """How plans are chosen and when the search ends."""
 
-    strategy: Literal["hybrid", "allocation", "grid", "random", "nsga2", "tpe"] = "hybrid"
-    """`allocation`: plans from an integer program over what single layers suffer, the baseline that a search must beat."""
+    strategy: Literal["hybrid", "ramp", "allocation", "grid", "random", "nsga2", "tpe"] = "hybrid"
+    """`ramp`: digits of single weights, in circuits for distributed arithmetic. `allocation`: plans from an integer program over
+    what single layers suffer, the baseline that a search must beat."""
     objectives: list[Score | CostFigure] = ["accuracy", "ebops"]
     signal: Signal = Signal()
     constraints: dict[CostFigure | Literal["accuracy_drop"], Annotated[float, Field(ge=0)]] = {}
@@ -251,6 +272,7 @@ class Search(Section):
     final_epochs: Annotated[float, Field(ge=0)] = 0.0
     """Epochs of quantization-aware pruning by the keras engine for the front, at the end (0: none)."""
     hybrid: Hybrid = Hybrid()
+    ramp: Ramp = Ramp()
     space: Space = Space()
 
     @model_validator(mode="after")

@@ -10,8 +10,8 @@ import numpy as np
 
 from qap.backend import float32, stack
 from qap.errors import InputError, suggestion
+from qap.firmware.lowering import EPSILON
 from qap.firmware.prepare import round_to_bits
-from qap.models.builders import fixed_scale
 from qap.plan import Precision
 
 
@@ -98,8 +98,9 @@ def with_standardisation(
     libraries = stack()
     with float32():
         counts = libraries.keras.layers.Input((len(features),), name=model.inputs[0].name)
-        standardised = fixed_scale(counts, scale, shift, "standardisation")
-        rounded = libraries.qkeras.QActivation(inputs.quantizer, name="standardised")(standardised)
+        step = libraries.keras.layers.BatchNormalization(epsilon=EPSILON, name="standardisation")
+        rounded = libraries.qkeras.QActivation(inputs.quantizer, name="standardised")(step(counts))
+        step.set_weights([scale, shift, np.zeros_like(scale), np.full_like(scale, 1 - EPSILON)])
         return libraries.keras.Model(counts, model(rounded), name=f"hardware_{model.name}")
 
 

@@ -17,8 +17,10 @@ from qap.errors import InputError, suggestion
 from qap.firmware.graph import Call, flatten, identifier
 from qap.firmware.quantizers import FLOAT32_BITS, FLOAT64_BITS
 from qap.firmware.values import Grid, Values, integers
-from qap.models.builders import EPSILON
 from qap.plan import Precision
+
+EPSILON = 2.0**-10
+"""Of the batch normalizations that carry a scale and a shift: a variance of 1 - epsilon makes the root exactly 1."""
 
 
 @dataclass(frozen=True, eq=False)

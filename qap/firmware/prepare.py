@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from qap.firmware.lowering import EPSILON
 from qap.firmware.quantizers import MAX_UNQUANTIZED_BITS
 from qap.firmware.rebuild import leaves, rebuild
 from qap.firmware.rules.normalisation import scale_shift
 from qap.firmware.values import Grid
-from qap.models.builders import EPSILON
 
 NORMALISATIONS = ("BatchNormalization", "QBatchNormalization")
 

@@ -13,16 +13,13 @@ import numpy as np
 from qap.backend import stack
 from qap.errors import InputError
 from qap.models.architecture import Architecture, Layer
-from qap.plan import InputPlan, Plan
+from qap.plan import InputPlan, Plan, Precision
 
 Weights = Mapping[str, np.ndarray]
 """Latent weights by ``layer/kernel`` and ``layer/bias``; kernels (inputs, units), biases (units,)."""
 
 Builder = Callable[[Architecture, Plan | None], Any]
 """(architecture, plan) → Keras model; the plan is None for the float parent."""
-
-EPSILON = 2.0**-10
-"""Of BatchNormalization layers that only scale and shift: a power of two, so that 1 − EPSILON + EPSILON is exactly 1."""
 
 
 def activation_name(layer: Layer) -> str:
@@ -77,28 +74,23 @@ def build(architecture: Architecture, plan: Plan | None = None) -> Any:
     return libraries.keras.Model(inputs, tensor, name="qap")
 
 
-def fixed_scale(tensor: Any, scale: np.ndarray, shift: np.ndarray, name: str) -> Any:
-    """Return x·scale + shift, exactly, by a BatchNormalization layer that is not trained.
-
-    Parameters
-    ----------
-    tensor : Keras tensor (…, channels)
-    scale, shift : (channels,) arrays
-        Values of float32 that the firmware keeps exactly: few digits.
-    name : str
-    """
-    step = stack().keras.layers.BatchNormalization(epsilon=EPSILON, name=name, trainable=False)
-    found = step(tensor)
-    step.set_weights([scale, shift, np.zeros_like(scale), np.full_like(scale, 1 - EPSILON)])
-    return found
-
-
 def _rounded(tensor: Any, inputs: InputPlan) -> Any:
-    """Return the inputs as the plan rounds them: scaled by powers of two where it has exponents, then quantized."""
+    """Return the inputs as the plan rounds them: scaled by powers of two where it has exponents, then quantized.
+
+    The scale is a Dense layer with a diagonal kernel: shifts, exact in float32, which a BatchNormalization is not.
+    """
+    qkeras = stack().qkeras
     if inputs.exponents:
-        scale = np.ldexp(np.ones(len(inputs.exponents), np.float32), -np.asarray(inputs.exponents))
-        tensor = fixed_scale(tensor, scale, np.zeros_like(scale), "inputs_scaled")
-    return stack().qkeras.QActivation(inputs.precision.quantizer, name="inputs_rounded")(tensor)
+        features = len(inputs.exponents)
+        coarsest, finest = max(inputs.exponents), min(inputs.exponents)
+        integer, fractional = max(1 - finest, 0), max(coarsest, 0)
+        scale = qkeras.QDense(
+            features, use_bias=False, name="inputs_scaled", trainable=False,
+            kernel_quantizer=Precision(1 + integer + fractional, integer).quantizer,
+        )  # fmt: skip
+        tensor = scale(tensor)
+        scale.set_weights([np.diag(np.ldexp(np.ones(features, np.float32), -np.asarray(inputs.exponents)))])
+    return qkeras.QActivation(inputs.precision.quantizer, name="inputs_rounded")(tensor)
 
 
 def user_builder(reference: str, folder: Path | None = None) -> Builder:

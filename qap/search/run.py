@@ -25,6 +25,7 @@ from qap.search.allocation import measured
 from qap.search.estimates import cost_model, keep_reports
 from qap.search.hybrid import REPEATS, evolve
 from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
+from qap.search.ramp import descend
 from qap.search.searcher import Progress, Searcher, Watch, better
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import OptunaStrategy, Strategy, make_strategy
@@ -175,9 +176,15 @@ def run_search(
     fine_tune = config.search.hybrid.fine_tune if config.search.strategy == "hybrid" else None
     for epochs in (None, fine_tune, config.search.final_epochs or None):
         check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
+    ramp = config.search.strategy == "ramp"
+    if ramp and (sampler is not None or points or plans or config.search.final_epochs or "compress" in config.model_fields_set):
+        raise InputError(
+            "search.strategy: ramp chooses weights, not points of a space: leave out compress, search.final_epochs, plans, "
+            "points and samplers"
+        )
     if config.search.hybrid.supernet_epochs and config.search.space.granularity != "weight":
         raise InputError("search.hybrid.supernet_epochs: judges plans by single weights; set it to 0 for another granularity")
-    strategy = make_strategy(
+    strategy = None if ramp else make_strategy(
         config.search, space, config.seed, sampler, points, constrained=bool(limits(config)),
         measure=lambda architecture: measured(space, architecture, searcher.parent(architecture), searcher.context),
     )  # fmt: skip
@@ -190,7 +197,9 @@ def run_search(
     searcher.context = replace(context, teacher=teachers)
     study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
     _first(searcher, plans)
-    if config.search.strategy == "hybrid" and sampler is None and isinstance(strategy, OptunaStrategy):
+    if strategy is None:
+        descend(searcher)
+    elif config.search.strategy == "hybrid" and sampler is None and isinstance(strategy, OptunaStrategy):
         evolve(searcher, strategy)
     else:
         _loop(searcher, strategy, config.search.population if context.engine.name == "population" else 1)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from qap.candidate import Candidate
 from qap.compress.context import Context
 from qap.compress.parents import train_float
@@ -14,6 +16,7 @@ from qap.compress.ranges import Calibration
 from qap.config.schema import Study as Config
 from qap.cost.candidate_cost import candidate_cost
 from qap.cost.model import Model
+from qap.errors import InputError
 from qap.metrics.evaluate import evaluate
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
@@ -24,6 +27,7 @@ from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Told
 from qap.search.study import RUNG, Parent, Record, Study
 from qap.training.job import Engine, Failed
+from qap.training.population.engine import PopulationEngine
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,35 @@ class Searcher:
             records.append(self.seen[key])
         return records
 
+    def accept(self, candidate: Candidate, seconds: float, cpu: float) -> Record:
+        """Take a candidate that was trained elsewhere, its metrics on the validation split with it.
+
+        Of several trainings of one plan the later ones are further rungs.
+
+        Parameters
+        ----------
+        candidate : Candidate
+        seconds, cpu : float
+            What it took.
+        """
+        rung = sum(name == candidate.id for name, _ in self.seen)
+        key = candidate.id, rung
+        record = self.known.get(key)
+        if record is None:
+            record = Record(self.counted(candidate, rung), seconds, cpu, None, rung)
+            self.study.add(record)
+        self._note(key, record)
+        return record
+
+    def _largest(self, candidate: Candidate) -> list[np.ndarray] | None:
+        """Return what traced EBOPs need, None where nobody asks for them."""
+        search, engine = self.config.search, self.context.engine
+        if search.strategy != "ramp" and "ebops_traced" not in (*search.objectives, *search.constraints):
+            return None
+        if not isinstance(engine, PopulationEngine):
+            raise InputError(f"ebops_traced: counted by the population engine only, train.engine is {engine.name}")
+        return engine.largest(candidate.architecture, candidate.plan, candidate.weights or {}, self.context.data)
+
     def _store(self, candidate: Candidate, result: Candidate | Failed, rung: int, seconds: float, cpu: float) -> Record:
         if isinstance(result, Failed):
             record = Record(candidate, seconds, cpu, result.reason, rung)
@@ -197,7 +230,8 @@ class Searcher:
         config, metrics = self.config, {**candidate.metrics, **({RUNG: rung} if rung else {})}
         if "accuracy_validation" in metrics:
             metrics[DROP] = self.floats[candidate.architecture.id]["accuracy_validation"] - metrics["accuracy_validation"]
-        cost = candidate_cost(candidate, self.context.data.input, config.firmware, config.timing, self.model)
+        data, largest = self.context.data, self._largest(candidate)
+        cost = candidate_cost(candidate, data.input, config.firmware, config.timing, self.model, largest)
         return candidate.with_(metrics=metrics, cost=cost)
 
     def _note(self, key: Key, record: Record) -> None:
