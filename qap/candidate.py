@@ -83,7 +83,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """QKeras against the C-simulation of its firmware, event by event, at the outputs.
+    """QKeras against its firmware, event by event, at the outputs: the C-simulation, or the Verilog clock by clock.
 
     Parameters
     ----------
@@ -129,6 +129,9 @@ class Candidate:
     metrics : mapping of str to float
     cost : Cost, optional
     parity : Parity, optional
+        Of the C-simulation.
+    parity_rtl : Parity, optional
+        Of the Verilog of the RTL route.
     """
 
     architecture: Architecture
@@ -137,6 +140,12 @@ class Candidate:
     metrics: Mapping[str, float] = field(default_factory=dict)
     cost: Cost | None = None
     parity: Parity | None = None
+    parity_rtl: Parity | None = None
+
+    @property
+    def unproven(self) -> bool:
+        """True where a firmware was compared and is not bit-exact on every event."""
+        return any(found is not None and not found.proven for found in (self.parity, self.parity_rtl))
 
     @cached_property
     def id(self) -> str:
@@ -149,7 +158,8 @@ class Candidate:
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plain form, weights left out."""
+        """Return the plain form, weights left out; `parity_rtl` only where there is one."""
+        rtl = {} if self.parity_rtl is None else {"parity_rtl": asdict(self.parity_rtl)}
         return {
             "id": self.id,
             "architecture": self.architecture.to_dict(),
@@ -157,6 +167,7 @@ class Candidate:
             "metrics": dict(self.metrics),
             "cost": None if self.cost is None else self.cost.to_dict(),
             "parity": None if self.parity is None else asdict(self.parity),
+            **rtl,
         }
 
     @classmethod
@@ -168,5 +179,5 @@ class Candidate:
             None,
             dict(values["metrics"]),
             None if values.get("cost") is None else Cost.from_dict(values["cost"]),
-            None if values.get("parity") is None else Parity(**values["parity"]),
+            *(None if values.get(name) is None else Parity(**values[name]) for name in ("parity", "parity_rtl")),
         )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qap.errors import InputError
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
+    from qap.candidate import Parity
     from qap.config.schema import Study
-    from qap.report.data import Report
+    from qap.report.data import FrontEntry, Report
 
 EXAMPLES = """
 examples:
@@ -74,7 +76,11 @@ def _run(config: Study, output: Path, options: argparse.Namespace, command: str)
     for entry in unproven:
         where = entry.parity.first_layer if entry.parity else ""
         print(f"qap search: {entry.id} is not bit-exact; the first layer that differs is {where}", file=sys.stderr)
-    return 1 if unproven else 0
+    wrong = [entry for entry in report.front if entry.parity_rtl is not None and not entry.parity_rtl.proven]
+    for entry in wrong:
+        where = entry.parity_rtl.first_layer if entry.parity_rtl else ""
+        print(f"qap search: the RTL of {entry.id} is not bit-exact; the first output that differs is {where}", file=sys.stderr)
+    return 1 if unproven or wrong else 0
 
 
 SHORT = {"ebops": "EBOPs", "bops": "BOPs", "weight_memory_bits": "weight bits", "signal_efficiency": "signal eff."}
@@ -87,21 +93,49 @@ def _amount(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.4f}"
 
 
+def _events(parity: Parity | None, without: str) -> str:
+    return without if parity is None else f"{parity.exact:,}/{parity.events:,}"
+
+
+def _figure(entry: FrontEntry, name: str) -> str:
+    figure = entry.cost.figures.get(name)
+    return _amount(None if figure is None else figure.value)
+
+
+def _proofs(report: Report) -> dict[str, Callable[[FrontEntry], str]]:
+    """Return the columns on the firmware and, where the study has one, on the RTL."""
+    columns: dict[str, Callable[[FrontEntry], str]] = {"bit-exact": lambda entry: _events(entry.parity, "not built")}
+    if report.rtl is not None:
+        columns["RTL bit-exact"] = lambda entry: _events(entry.parity_rtl, "-")
+        columns["RTL cycles"] = lambda entry: _figure(entry, "latency_cycles_rtl")
+        columns["da4ml cost"] = lambda entry: _figure(entry, "da4ml_cost")
+        if any("LUT_yosys" in entry.cost.figures for entry in report.front):
+            columns["LUT (Yosys)"] = lambda entry: _figure(entry, "LUT_yosys")
+    return columns
+
+
+def _width(title: str) -> int:
+    return 22 if title.endswith("bit-exact") else 13
+
+
 def summary(report: Report, output: Path) -> str:
     """Return the front as a text table, the study's objectives beside the score, with where to look next."""
     names = [name for name in report.search.objectives if name != report.metric]
     titles = "".join(f"{SHORT.get(name, name):>16}" for name in names)
-    lines = [f"{'candidate':14}{report.metric:>10}{'68 % interval':>18}{titles}{'zeros':>8}{'bit-exact':>22}"]
+    proofs = _proofs(report)
+    exact = "".join(f"{title:>{_width(title)}}" for title in proofs)
+    lines = [f"{'candidate':14}{report.metric:>10}{'68 % interval':>18}{titles}{'zeros':>8}{exact}"]
     for entry in report.front:
         score = entry.score
-        exact = "not built" if entry.parity is None else f"{entry.parity.exact:,}/{entry.parity.events:,}"
+        exact = "".join(f"{said(entry):>{_width(title)}}" for title, said in proofs.items())
         values = "".join(f"{_amount(entry.objective(name)):>16}" for name in names)
         lines.append(
             f"{entry.id:14}{score.value:>10.4f}{f'{score.low:.4f}-{score.high:.4f}':>18}{values}"
-            f"{100 * entry.cost['sparsity']:>6.0f} %{exact:>22}"
+            f"{100 * entry.cost['sparsity']:>6.0f} %{exact}"
         )
     score = report.reference.score
     lines.append(f"{'float ' + report.reference.architecture}: {score.value:.4f} ({score.low:.4f}-{score.high:.4f})")
+    lines += [] if report.rtl is None else report.rtl.missing
     if report.left:
         lines.append(
             f"{len(report.left)} more were on the search's front, but not on the {report.data.n_held_back:,} events held back"

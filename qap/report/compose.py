@@ -36,13 +36,16 @@ from qap.report.data import (
     Tried,
     layer_entries,
 )
-from qap.report.sections import BootstrapSection, DataSection, ModelSection, SearchSection
+from qap.report.sections import BootstrapSection, DataSection, ModelSection, RtlSection, SearchSection
 from qap.search.estimates import cost_model
-from qap.search.judge import Judged, Verdict, firmware_directory, float_outputs
+from qap.search.judge import Judged, Verdict, firmware_directory, float_outputs, rtl_directory
 from qap.search.objectives import wanted_metrics
 from qap.search.run import trained
 from qap.search.study import Study
 from qap.training.keras_engine import logits
+
+HLS4ML = ("Backend", "Part", "ClockPeriod", "IOType", "Strategy", "ReuseFactor")
+"""hls4ml's own keys of the section `firmware`."""
 
 
 def _quality(data: Dataset, outputs: np.ndarray, config: Config) -> dict[str, Any]:
@@ -160,6 +163,8 @@ def _entry(study: Study, one: Judged, context: Context) -> FrontEntry:
         remarks=remarks,
         parity=candidate.parity,
         firmware=None if candidate.parity is None else firmware.as_posix(),
+        parity_rtl=candidate.parity_rtl,
+        rtl=rtl_directory(study, candidate).as_posix() if "latency_cycles_rtl" in cost.figures else None,
     )
 
 
@@ -232,6 +237,17 @@ def _search(study: Study, verdict: Verdict, context: Context) -> SearchSection:
     )
 
 
+def _rtl(config: Config, verdict: Verdict) -> RtlSection | None:
+    firmware = config.firmware
+    if not firmware.rtl:
+        return None
+    return RtlSection(
+        adders_per_stage=firmware.adders_per_stage,
+        synthesis_seconds=firmware.synthesis_seconds if firmware.synthesis else None,
+        missing=tuple(verdict.missing),
+    )
+
+
 def _left(candidate: Candidate, metric: str) -> Left:
     scores = {name: candidate.metrics[name] for name in (f"{metric}_selection", f"{metric}_validation")}
     return Left(id=candidate.id, ebops=_cost(candidate)["ebops"], **scores)
@@ -271,7 +287,8 @@ def compose(study: Study, verdict: Verdict, context: Context, command: str) -> R
         model=ModelSection.of(best.architecture),
         search=_search(study, verdict, context),
         bootstrap=BootstrapSection(replicas=config.report.bootstrap),
-        firmware=config.firmware.model_dump(mode="json", exclude={"build"}),
+        firmware=config.firmware.model_dump(mode="json", include=set(HLS4ML)),
+        rtl=_rtl(config, verdict),
         reference=_reference(study, best, context, held),
         tried=tuple(tried),
         front=tuple(_entry(study, one, context) for one in verdict.judged),

@@ -27,7 +27,7 @@ from qap.errors import InputError
 from qap.files import write_text
 from qap.metrics.bootstrap import Interval
 from qap.plan import Plan, Precision
-from qap.report.sections import BootstrapSection, DataSection, ModelSection, SearchSection, Section
+from qap.report.sections import BootstrapSection, DataSection, ModelSection, RtlSection, SearchSection, Section
 
 FORMAT_VERSION = 1
 
@@ -175,8 +175,12 @@ class FrontEntry(Quality):
     """None: no firmware was built, nothing is proven."""
     firmware: str | None = None
     """Directory of the HLS project, relative to the report."""
+    parity_rtl: Parity | None = None
+    """Of the Verilog, clock by clock; None: it was not simulated."""
+    rtl: str | None = None
+    """Directory of the Verilog, relative to the report."""
 
-    @field_validator("firmware")
+    @field_validator("firmware", "rtl")
     @classmethod
     def _inside(cls, value: str | None) -> str | None:
         if value is not None and (PurePosixPath(value).is_absolute() or ".." in value.split("/") or ":" in value):
@@ -256,6 +260,8 @@ class Report(Section):
     bootstrap: BootstrapSection
     firmware: Mapping[str, str | int | float | Mapping[str, int]] = {}
     """hls4ml's settings by hls4ml's key: Backend, Part, ClockPeriod (ns), IOType, Strategy, ReuseFactor."""
+    rtl: RtlSection | None = None
+    """None: the RTL route was not asked for."""
     reference: Reference = Field(validation_alias=AliasChoices("reference", "float"), serialization_alias="float")
     tried: tuple[Tried, ...]
     front: tuple[FrontEntry, ...] = Field(min_length=1)
@@ -303,6 +309,11 @@ class Report(Section):
     def proven(self) -> int:
         """How many candidates of the front are bit-exact on every test event."""
         return sum(entry.parity is not None and entry.parity.proven for entry in self.front)
+
+    @property
+    def proven_rtl(self) -> int:
+        """The same of their Verilog."""
+        return sum(entry.parity_rtl is not None and entry.parity_rtl.proven for entry in self.front)
 
     def save(self, path: Path) -> None:
         """Write report.json, under a temporary name first: a reader sees the old file or the new one, never a part."""

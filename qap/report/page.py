@@ -39,10 +39,28 @@ COSTS = {
     "FF_post_synthesis": "FF after synthesis",
     "DSP_post_synthesis": "DSP after synthesis",
     "BRAM_18K_post_synthesis": "BRAM_18K after synthesis",
+    "da4ml_cost": "RTL: da4ml cost",
+    "latency_cycles_rtl": "RTL: latency [cycles]",
+    "II_rtl": "RTL: II [cycles]",
+    "register_bits_rtl": "RTL: register bits",
+    "LUT_yosys": "LUT of the RTL, by Yosys",
+    "FF_yosys": "FF of the RTL, by Yosys",
+    "CARRY4_yosys": "CARRY4 of the RTL, by Yosys",
+    "DSP_yosys": "DSP of the RTL, by Yosys",
+    "BRAM_18K_yosys": "BRAM_18K of the RTL, by Yosys",
+    "logic_levels_yosys": "logic levels of the RTL, by Yosys",
     "energy_pJ": "energy [pJ]",
     "energy_nonzero_pJ": "… zero weights left out",
 }
 """Labels of the figures of cost, in the order of the page; others follow under their own names."""
+CIRCUIT = {
+    "da4ml_cost": "da4ml cost",
+    "latency_cycles_rtl": "RTL cycles",
+    "LUT": "LUT, csynth-equivalent",
+    "LUT_yosys": "LUT of the RTL, Yosys",
+    "FF_yosys": "FF of the RTL, Yosys",
+}
+"""Figures of the RTL route in the table of the front, and beside Yosys's LUTs those of the C synthesis."""
 ENGLISH = {
     "ebops": "EBOPs",
     "bops": "BOPs",
@@ -77,6 +95,19 @@ def cost_rows(entry: FrontEntry) -> list[dict[str, Any]]:
 def further(report: Report) -> list[str]:
     """Return the objectives that the table of the front shows beside the score and the EBOPs."""
     return [name for name in report.search.objectives if name not in (report.metric, "auc", "ebops")]
+
+
+def circuit(report: Report) -> dict[str, str]:
+    """Return the figures of the RTL route that the table of the front shows, with their titles."""
+    known = {name for entry in report.front for name in entry.cost.figures}
+    wanted = known - ({"LUT"} if "LUT_yosys" not in known or "LUT" in further(report) else set())
+    return {name: title for name, title in CIRCUIT.items() if name in wanted and report.rtl is not None}
+
+
+def counted(entry: FrontEntry, name: str) -> str:
+    """Return a figure of cost as text, a dash where there is none."""
+    figure = entry.cost.figures.get(name)
+    return "–" if figure is None else _number(figure.value)
 
 
 def amount(entry: FrontEntry, name: str) -> str:
@@ -153,6 +184,8 @@ def render(report: Report) -> str:
             cost_rows=cost_rows,
             further=further(report),
             amount=amount,
+            circuit=circuit(report),
+            counted=counted,
             gains=gains(report),
             confusion_rows=confusion_rows,
             best=best(report),

@@ -90,3 +90,13 @@ class BootstrapSection(Section):
 
     replicas: int
     coverage: float = 0.68
+
+
+class RtlSection(Section):
+    """The RTL route of the front: how it was built, and what could not be."""
+
+    adders_per_stage: int
+    synthesis_seconds: float | None = None
+    """The most that the synthesis of one design might take; None: no synthesis was asked for."""
+    missing: tuple[str, ...] = ()
+    """A sentence for each reason why something could not be made."""

@@ -14,6 +14,11 @@ from qap.report.data import Report
 COST_COLUMNS = ("ebops", "bops", "nonzero_weights", "sparsity_mask", "sparsity", "weight_memory_bits")
 FURTHER = ("auc_worst", "signal_efficiency", "resolution")
 """Scores that have columns where they are objectives."""
+RTL_COLUMNS = (
+    "da4ml_cost", "latency_cycles_rtl", "II_rtl", "register_bits_rtl",
+    "LUT_yosys", "FF_yosys", "CARRY4_yosys", "DSP_yosys", "BRAM_18K_yosys", "logic_levels_yosys",
+)  # fmt: skip
+"""Of the RTL route: counted in the Verilog, and after its synthesis by Yosys."""
 
 
 def front_columns(report: Report) -> list[str]:
@@ -25,14 +30,17 @@ def front_columns(report: Report) -> list[str]:
     estimated = [name for name in CSYNTH_FIGURES if any(name in entry.cost.figures for entry in report.front)]
     further = [name for name in FURTHER if name in report.search.objectives]
     further = [column for name in further for column in (f"{name}_validation", name)]
-    return [*scores, *(["auc"] if metric == "accuracy" else []), *further, *COST_COLUMNS, *estimated, "parity"]
+    circuit = [name for name in RTL_COLUMNS if any(name in entry.cost.figures for entry in report.front)]
+    last = ["parity"] if report.rtl is None else ["parity", "parity_rtl"]
+    return [*scores, *(["auc"] if metric == "accuracy" else []), *further, *COST_COLUMNS, *estimated, *circuit, *last]
 
 
 def front_table(report: Report) -> list[dict[str, Any]]:
     """Return the rows of front.csv, one per candidate of the front, by rising EBOPs.
 
     Scores without ``_validation`` are those of the firmware's outputs on the test split, with the bounds of their
-    bootstrap interval; `parity` is the fraction of test events that are bit-exact, None where no firmware was built.
+    bootstrap interval; `parity` is the fraction of test events that are bit-exact, None where no firmware was built, and
+    `parity_rtl` that of the Verilog.
     """
     rows = []
     columns = front_columns(report)
@@ -47,6 +55,7 @@ def front_table(report: Report) -> list[dict[str, Any]]:
             f"{metric}_high": score.high,
             "auc": entry.auc,
             "parity": None if entry.parity is None else entry.parity.fraction,
+            "parity_rtl": None if entry.parity_rtl is None else entry.parity_rtl.fraction,
         }
         values |= {f"{name}_validation": value for name, value in entry.validation.items()}
         values |= {name: entry.objective(name) for name in FURTHER}

@@ -6,7 +6,7 @@ This is the only module of the search that reads the test split.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,13 @@ from qap.firmware.project import Project
 from qap.metrics.evaluate import evaluate
 from qap.search.objectives import limits, nothing_left, wanted_metrics
 from qap.search.rescore import Rescorer
+from qap.search.rtl_route import FOLDER, Say, judge_rtl
 from qap.search.run import trained
 from qap.search.study import Study
 from qap.training.keras_engine import logits
 
 TEST_VECTORS = 200
 """Test events that the HLS project's own test bench gets."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +61,19 @@ class Verdict:
         Candidates that no exact firmware can be made of; they are not on the front.
     left : sequence of Candidate
         The search had them on its front, but on the events held back others are as good or better.
+    missing : sequence of str
+        Sentences on what of the RTL route could not be made, and why.
     """
 
     judged: Sequence[Judged]
     refused: dict[str, str]
     left: Sequence[Candidate] = ()
+    missing: Sequence[str] = ()
 
     @property
     def unproven(self) -> list[Candidate]:
-        """Candidates whose firmware is not bit-exact on every test event."""
-        return [one.candidate for one in self.judged if one.candidate.parity is not None and not one.candidate.parity.proven]
+        """Candidates whose firmware or RTL is not bit-exact on every test event."""
+        return [one.candidate for one in self.judged if one.candidate.unproven]
 
 
 def _convert(study: Study, candidate: Candidate, model: Any, context: Context) -> Project:
@@ -144,7 +146,8 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
 
     The front that the search has found is scored again on the events held back from it, and what is no front there leaves
     (see `qap.search.rescore`). Every member is rebuilt as a QKeras model, saved and reloaded, converted by hls4ml,
-    C-simulated on the whole test split and compared bit by bit; its metrics are those of the firmware's outputs.
+    C-simulated on the whole test split and compared bit by bit; its metrics are those of the firmware's outputs. Where the
+    study asks for it, the RTL route follows (see `qap.search.rtl_route`).
 
     Parameters
     ----------
@@ -174,6 +177,23 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
     if not members:
         where = "on the events held back " if left else ""
         raise QapError(f"{study.directory}: {where}{nothing_left(left or candidates, limits(study.config))}")
+    verdict = _judge(rescorer, candidates, members, left, say)
+    if not study.config.firmware.rtl:
+        return verdict
+    noted = {candidate.id: candidate for candidate in candidates}
+    found, missing = judge_rtl(
+        study, [one.candidate for one in verdict.judged], lambda candidate: rescorer.model(noted[candidate.id]),
+        context.data.input, context.data.test.x, say,
+    )  # fmt: skip
+    judged = [replace(one, candidate=candidate) for one, candidate in zip(verdict.judged, found, strict=True)]
+    return replace(verdict, judged=judged, missing=missing)
+
+
+def _judge(
+    rescorer: Rescorer, candidates: Sequence[Candidate], members: Sequence[Candidate], left: Sequence[Candidate], say: Say
+) -> Verdict:
+    """Judge a front by its C-simulations, or by QKeras where no firmware was asked for."""
+    study, context = rescorer.study, rescorer.context
     stored = [_stored(study, candidate, context) for candidate in members]
     judged = [one for one in stored if one is not None]
     if len(judged) == len(members):
@@ -212,3 +232,8 @@ def float_outputs(study: Study, candidate: Candidate, context: Context) -> np.nd
 def firmware_directory(study: Study, candidate: Candidate) -> Path:
     """Return where a candidate's HLS project lies, relative to the study."""
     return study.candidate_directory(candidate).relative_to(study.directory) / "firmware"
+
+
+def rtl_directory(study: Study, candidate: Candidate) -> Path:
+    """Return where a candidate's Verilog lies, relative to the study."""
+    return study.candidate_directory(candidate).relative_to(study.directory) / FOLDER
