@@ -81,20 +81,35 @@ def score(result: Mapping[str, np.ndarray], best: float) -> dict[str, float]:
     return found
 
 
+def cheapest(result: Mapping[str, np.ndarray], least: float) -> int | None:
+    """Return the number of the cheapest snapshot with at least that validation accuracy."""
+    places = np.flatnonzero(result["validation_accuracy"] >= least)
+    return int(min(places, key=lambda number: ebops(*network(result, number)))) if len(places) else None
+
+
 def main() -> int:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fronts", type=Path, nargs="+")
     parser.add_argument("--best", type=float, default=FLOAT_ACCURACY, help=f"accuracy of the float network ({FLOAT_ACCURACY})")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
+    parser.add_argument("--points", type=float, nargs="*", default=[], help="name the cheapest snapshots this far below --best")
     options = parser.parse_args()
     columns = ["hv", "hv_middle", *map(str, MARKS)]
     print(f"{'front of the ' + options.split + ' split':32} points " + " ".join(f"{name:>9}" for name in columns))
     for path in options.fronts:
         with np.load(path) as file:
-            found = score(dict(file), options.best)
+            result = dict(file)
+        found = score(result, options.best)
         values = " ".join(f"{found[f'{name}_{options.split}']:9.4f}" for name in columns)
         print(f"{path.stem:32} {found['front']:6.0f} {values}")
+        for points in options.points:
+            number = cheapest(result, options.best - points / 100)
+            if number is None:
+                print(f"    float - {points:g}: none")
+            else:
+                cost, accuracy = ebops(*network(result, number)), result["test_accuracy"][number]
+                print(f"    float - {points:g}: snapshot {number}, {cost:.0f} EBOPs, test accuracy {accuracy:.4f}")
     return 0
 
 
