@@ -19,7 +19,7 @@ from qap.backend import hls4ml
 from qap.config.schema import Firmware
 from qap.errors import InputError, QapError, ToolMissingError, suggestion
 from qap.firmware.lowering import Inputs, Lowered, Tensor, features, holding, lower
-from qap.firmware.project import FILE, Port, Project
+from qap.firmware.project import FILE, SETTINGS, Port, Project
 from qap.plan import Precision
 
 TABLE_TYPES = ("table", "exp_table", "inv_table", "inv_inp", "inp_norm", "accum_table", "param")
@@ -91,7 +91,7 @@ def convert(
             NAME,
             tuple(_port(tensor, inputs) for tensor in lowered.inputs),
             tuple(_port(tensor) for tensor in lowered.outputs),
-            settings.model_dump(mode="json"),
+            settings.model_dump(mode="json", include=set(SETTINGS)),
             _traces(lowered),
             dict(lowered.layers),
             reference,

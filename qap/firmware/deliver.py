@@ -296,7 +296,7 @@ def _record(proof: Proof, name: str, version: str, origin: str) -> dict[str, Any
         "inputs": [port(item) for item in project.inputs],
         "outputs": [port(item) for item in project.outputs],
         "head": project.head,
-        "settings": {key: value for key, value in project.settings.items() if key != "build"},
+        "settings": dict(project.settings),
         "files": {
             "project": "project",
             "emulator": None if full["verdict"] == INEXACT else "emulator",

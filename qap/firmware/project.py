@@ -14,6 +14,8 @@ from qap.errors import InputError, QapError
 from qap.plan import Precision
 
 FILE = "project.json"
+SETTINGS = ("Backend", "Part", "ClockPeriod", "IOType", "Strategy", "ReuseFactor")
+"""hls4ml's own keys of the section `firmware`: what a project is converted with."""
 
 
 @dataclass(frozen=True, slots=True)

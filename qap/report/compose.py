@@ -21,6 +21,7 @@ from qap.cost.timing import sentence
 from qap.datasets.dataset import Dataset, Split
 from qap.datasets.hold_back import hold_back
 from qap.errors import InputError, QapError
+from qap.firmware.project import SETTINGS
 from qap.metrics import classification, regression
 from qap.metrics.bootstrap import Statistic, bootstrap, paired_difference
 from qap.metrics.evaluate import Metrics, evaluate
@@ -43,9 +44,6 @@ from qap.search.objectives import wanted_metrics
 from qap.search.run import trained
 from qap.search.study import Study
 from qap.training.keras_engine import logits
-
-HLS4ML = ("Backend", "Part", "ClockPeriod", "IOType", "Strategy", "ReuseFactor")
-"""hls4ml's own keys of the section `firmware`."""
 
 
 def _quality(data: Dataset, outputs: np.ndarray, config: Config) -> dict[str, Any]:
@@ -287,7 +285,7 @@ def compose(study: Study, verdict: Verdict, context: Context, command: str) -> R
         model=ModelSection.of(best.architecture),
         search=_search(study, verdict, context),
         bootstrap=BootstrapSection(replicas=config.report.bootstrap),
-        firmware=config.firmware.model_dump(mode="json", include=set(HLS4ML)),
+        firmware=config.firmware.model_dump(mode="json", include=set(SETTINGS)),
         rtl=_rtl(config, verdict),
         reference=_reference(study, best, context, held),
         tried=tuple(tried),
