@@ -27,10 +27,11 @@ examples:
   qap firmware studies/jets                                  the front's most accurate candidate
   qap firmware studies/jets --candidate 3f2a --rate 0.01 firmware.ReuseFactor=4 firmware.IOType=io_stream
   qap firmware studies/jets --stage csynth --stage vsynth    and on through the vendor's tools
+  qap firmware tagger.keras --inputs events.npz --rtl        and as Verilog by distributed arithmetic, simulated
   qap firmware tagger_v1                                     an earlier delivery: read the vendor's reports again
 
 key=value are hls4ml's keys of the section `firmware` of a study file: Backend, Part, ClockPeriod (ns), IOType,
-Strategy, ReuseFactor.
+Strategy, ReuseFactor; for --rtl adders_per_stage, for --synthesis synthesis_seconds.
 
 exit codes: 0 done, 1 not bit-exact or failed on the way, 2 wrong input or no exact firmware for a layer, 3 an optional
 tool is missing
@@ -54,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rate", action="append", type=float, default=[], help="fraction of background that may pass: gives a threshold")
     add("--version", default="1.0.0", help="version of the emulator (default: 1.0.0)")
     add("--stage", action="append", choices=STAGES, default=[], help="then run this stage of the vendor's tools")
+    add("--rtl", action="store_true", help="then write the model as pipelined Verilog and compare it with Verilator")
+    add("--synthesis", action="store_true", help="and synthesise that Verilog by Yosys; brings --rtl")
     add("--keep", action="store_true", help="keep a project that is not bit-exact, marked as such")
     add("--json", action="store_true", help="print the record of the delivery as JSON")
     add("--quiet", action="store_true", help="show errors only")
@@ -70,9 +73,13 @@ def run(options: argparse.Namespace) -> int:
 
     kept = "nothing was delivered"
     try:
-        delivery = _delivery(options, say)
+        delivery, events, settings = _delivery(options, say)
         code = 1 if delivery.verdict == "not exact" else 0
         kept = f"the delivery in {delivery.directory} stands"
+        if code == 0 and (settings.rtl or options.rtl or options.synthesis):
+            from qap.commands.firmware_rtl import add_rtl
+
+            delivery = add_rtl(delivery, events, settings.model_copy(update=_rtl(settings, options)), say)
         if code == 0:
             delivery = _stages(delivery, options.stage, say)
     except KeyboardInterrupt:
@@ -82,21 +89,34 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({**delivery.record, "directory": str(delivery.directory)}, indent=1))
     elif not options.quiet:
         print(summary(delivery))
+    rtl = delivery.record.get("rtl")
+    if rtl is not None and rtl["parity"]["exact"] < rtl["parity"]["events"]:
+        print(f"qap firmware: the RTL is not bit-exact at {rtl['parity']['first_layer']}, do not use it", file=sys.stderr)
+        return 1
     if code:
         print(f"qap firmware: not bit-exact; {delivery.directory} is kept for a look, do not use it", file=sys.stderr)
     return code
 
 
-def _delivery(options: argparse.Namespace, say: Any) -> Delivery:
+def _rtl(settings: Firmware, options: argparse.Namespace) -> dict[str, bool]:
+    return {"rtl": True, "synthesis": settings.synthesis or options.synthesis}
+
+
+Made = tuple["Delivery", "Events | None", "Firmware"]
+"""A delivery, the real events that it was proven with, and its settings."""
+
+
+def _delivery(options: argparse.Namespace, say: Any) -> Made:
     """Take an earlier delivery, or make one of a study's candidate or of a model file."""
+    from qap.config.schema import Firmware
     from qap.firmware.deliver import RECORD, Delivery
 
     if (options.source / RECORD).is_file():
         if options.overrides or options.precision or options.candidate or options.output or options.inputs:
             raise InputError(
-                f"{options.source} is a delivery: only --stage goes with it; deliver its model again for other settings"
+                f"{options.source} is a delivery: only --stage and --rtl go with it; deliver its model again for other settings"
             )
-        return Delivery.load(options.source)
+        return Delivery.load(options.source), None, Firmware()
     return _from_study(options, say) if (options.source / "config.yaml").is_file() else _from_file(options, say)
 
 
@@ -115,7 +135,7 @@ def _stages(delivery: Delivery, stages: list[str], say: Any) -> Delivery:
     return delivery.refresh()
 
 
-def _from_file(options: argparse.Namespace, say: Any) -> Delivery:
+def _from_file(options: argparse.Namespace, say: Any) -> Made:
     from qap.config.schema import Firmware
     from qap.firmware.deliver import check_output, deliver
     from qap.firmware.model_file import load_model
@@ -128,10 +148,11 @@ def _from_file(options: argparse.Namespace, say: Any) -> Delivery:
     check_output(output)
     model = load_model(path)
     events = None if options.inputs is None else read_events(options.inputs, [tensor.name for tensor in model.inputs])
-    return deliver(
+    delivery = deliver(
         model, parse_precisions(options.precision), output, settings, events=events, name=_c_name(path.stem), origin=path.name,
         **_common(options, say),
     )  # fmt: skip
+    return delivery, events, settings
 
 
 def _common(options: argparse.Namespace, say: Any) -> dict[str, Any]:
@@ -141,7 +162,7 @@ def _common(options: argparse.Namespace, say: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _from_study(options: argparse.Namespace, say: Any) -> Delivery:
+def _from_study(options: argparse.Namespace, say: Any) -> Made:
     from qap.firmware.deliver import Events, check_output, deliver
     from qap.plan import Precision
     from qap.search.study import Study
@@ -159,11 +180,12 @@ def _from_study(options: argparse.Namespace, say: Any) -> Delivery:
         labels = data.test.y if data.task == "classification" else None
         events = Events(data.test.x, f"test split of {data.name}", labels, data.test.weight, data.class_names)
     grid = study.config.data.input
-    return deliver(
+    delivery = deliver(
         model, parse_precisions(options.precision) or Precision(grid.bits, grid.integer), output, settings, events=events,
         name=_c_name(f"{study.config.name[:50]}_{candidate.id}"),
         origin=f"candidate {candidate.id} of the study {study.config.name}", **_common(options, say),
     )  # fmt: skip
+    return delivery, events, settings
 
 
 def _settings(base: Firmware, overrides: list[str]) -> Firmware:
@@ -300,6 +322,8 @@ def candidate_model(study: Study, candidate: Candidate, data: Any) -> Any:
 
 def summary(delivery: Delivery) -> str:
     """Return in a few lines what was delivered and where."""
+    from qap.commands.firmware_rtl import said
+
     record = delivery.record
     parity = record["parity"]
     lines = [f"{record['name']} {record['version']}: {parity['exact']:,} of {parity['events']:,} events bit-exact"]
@@ -311,6 +335,7 @@ def summary(delivery: Delivery) -> str:
             f"{point['name']} ≥ {point['threshold']} (integer, {point['output']}[{point['element']}]): passes "
             f"{point['passed']:.5f} of the background"
         )
+    lines += said(record)
     for stage, figures in record["vendor"].items():
         shown = ", ".join(f"{name} {found['value']:g}" for name, found in figures.items())
         lines.append(f"{stage}: {shown}")

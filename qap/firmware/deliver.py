@@ -112,7 +112,11 @@ class Delivery:
         """Read the vendor's reports that the project holds now, and write record and summary again."""
         costs = read_reports(self.directory / "project")
         stages = {stage: {name: asdict(figure) for name, figure in cost.figures.items()} for stage, cost in costs.items()}
-        record = {**self.record, "vendor": stages}
+        return self.noted(vendor=stages)
+
+    def noted(self, **values: Any) -> Delivery:
+        """Add to the record, and write record and summary again."""
+        record = {**self.record, **values}
         _write_record(self.directory, record)
         return Delivery(self.directory, record)
 
