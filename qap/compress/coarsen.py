@@ -23,7 +23,8 @@ FEWEST_BITS = 2
 """Of activations and features: below it they do not lose bits but their weights."""
 LEAST = 0.1
 """Of Δ² counts at least, where a weight's latent value lies on the way to the coarser one."""
-WORTH = 0.4
+ROUNDS = 8
+WORTH = 0.3
 """A smaller program is compiled when it multiplies no more than this part of the weights."""
 
 
@@ -98,9 +99,10 @@ def reduced(circuit: Circuit, moments: Moments, seen: Seen, batch: int, target: 
     batch : int
         Events of a training step.
     target : float
-        Traced EBOPs. What single changes save is added up as if they were independent.
+        Traced EBOPs. What single changes save is added up as if they were independent; what is missed then goes in a further
+        round.
     """
-    for units_too in (True, False):
+    for number in range(ROUNDS):
         excess = traced_ebops(circuit, seen.largest) - target
         if excess <= 0:
             return circuit
@@ -110,12 +112,10 @@ def reduced(circuit: Circuit, moments: Moments, seen: Seen, batch: int, target: 
         if not len(order):
             return circuit
         count = min(int(np.searchsorted(np.cumsum(found.saving[order]), excess)) + 1, len(order))
-        if units_too:
+        fewer = None
+        if number == 0:
             fewer = _without_units(circuit, moments, seen, batch, found.each[order[count - 1]], excess)
-            circuit = circuit if fewer is None else fewer
-            if fewer is not None:
-                continue
-        return _changed(circuit, order[:count], found)
+        circuit = _changed(circuit, order[:count], found) if fewer is None else fewer
     return circuit
 
 
@@ -191,14 +191,12 @@ class Folded:
         )
         return Circuit(self.whole, weights, fractions, alive, back(circuit.steps, here.units, self.units, units))
 
-    def spread_seen(self, seen: Seen) -> Seen:
-        """Return what a probe of the smaller circuit tells of the whole one."""
+    def seen(self, whole: Seen) -> Seen:
+        """Return what a probe of the whole circuit tells of the smaller one."""
         inside = self.units >= 0
-        largest, sensitivity = np.zeros((2, layout(self.whole).units))
-        largest[self.units[inside]], sensitivity[self.units[inside]] = seen.largest[inside], seen.sensitivity[inside]
-        return Seen(largest, sensitivity)
+        return Seen(np.where(inside, whole.largest[self.units], 0), np.where(inside, whole.sensitivity[self.units], 0))
 
-    def narrowed(self, moments: Moments, seen: Seen) -> tuple[Folded, Moments, Seen] | None:
+    def narrowed(self, moments: Moments) -> tuple[Folded, Moments] | None:
         """Return the same in a smaller architecture, None where that is not worth a compilation."""
         circuit, here = self.circuit, self.circuit.layout
         live = circuit.heard & circuit.fed
@@ -224,7 +222,7 @@ class Folded:
         found = Circuit(smaller, weights, fractions, alive, cut(circuit.steps, inner))
         folded = Folded(self.whole, found, cut(self.places + 1, places) - 1, cut(self.units + 1, inner) - 1)
         moved = Moments(cut(moments.first, places), cut(moments.second, places), moments.steps)
-        return folded, moved, Seen(cut(seen.largest, inner), cut(seen.sensitivity, inner))
+        return folded, moved
 
 
 def _places(whole: Architecture, smaller: Architecture, units: np.ndarray) -> np.ndarray:

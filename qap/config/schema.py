@@ -263,6 +263,8 @@ class Search(Section):
     """Budget in trainings of candidates."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Budget in seconds; with both budgets the search ends at whichever is reached first."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """What counts the seconds: the clock, or the CPU time of all threads, which a busy machine does not shorten."""
     population: Annotated[int, Field(ge=2)] = 32
     """Candidates that are trained together, and the population of hybrid and nsga2."""
     anchors: bool = True

@@ -286,6 +286,13 @@ def plain(circuit: Circuit, largest: np.ndarray, inputs: Precision) -> tuple[Pla
     return Plan(tuple(layers), entering), weights
 
 
+def scaled_largest(circuit: Circuit, plan: Plan, largest: np.ndarray) -> list[np.ndarray]:
+    """Return the largest magnitudes of a circuit's features and units in the scale of its plan, by layer."""
+    parts = np.split(largest, circuit.layout.offsets[1:-2])
+    exponents = [plan.inputs.exponents if plan.inputs is not None else (), *(layer.exponents for _, layer in plan.items())]
+    return [np.ldexp(part, -np.array(some or [0] * len(part))) for part, some in zip(parts, exponents[:-1], strict=True)]
+
+
 def _inputs(circuit: Circuit, alive: np.ndarray, inputs: Precision) -> tuple[np.ndarray, InputPlan]:
     steps, used = circuit.steps[: circuit.layout.widths[0]], alive[: circuit.layout.widths[0]]
     finest = min(max(int(steps[used].max(initial=0)), 0), inputs.fractional)

@@ -9,8 +9,9 @@ members of the front found, an epoch more each, with a falling learning rate.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from qap.candidate import Candidate
 from qap.compress.coarsen import Folded, reduced, tidied
 from qap.compress.context import candidate_seed
 from qap.errors import InputError
+from qap.files import write_arrays
 from qap.metrics.evaluate import evaluate
 from qap.models.architecture import Architecture
 from qap.models.builders import build, float_logits
-from qap.models.circuit import Circuit, layout, of_weights, plain, traced_ebops
+from qap.models.circuit import Circuit, layout, of_weights, plain, scaled_largest, traced_ebops
 from qap.rtl import trace_plan
 from qap.search.searcher import Searcher
+from qap.search.study import read_arrays
 from qap.training.job import Soft
 from qap.training.population.circuits import Moments, Seen, Trainer
 from qap.training.population.engine import PopulationEngine, traced_events
@@ -40,13 +43,17 @@ POLISH = 12
 POLISH_FALL = (0.0, 0.05, 0.1, 0.2)
 CHECKPOINT = 25
 """Epochs between checkpoints."""
+DEAREST = 4.5
+"""Decimal logarithm of the EBOPs up to which is polished."""
+STATE = "ramp.npz"
+CIRCUIT = ("weights", "fractions", "alive", "steps")
 MEASURED = 5
 """Epochs between measurements of a cost that takes long."""
 
 
 @dataclass(frozen=True, eq=False)
 class Now:
-    """Where a trajectory stands."""
+    """Where a trajectory stands; `seen` is of the whole circuit, so that one program serves all probes."""
 
     folded: Folded
     moments: Moments
@@ -63,6 +70,32 @@ class Snapshot:
     ebops: float
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """How far a search has come.
+
+    Parameters
+    ----------
+    trajectory, number : int
+        Under way, and its epochs done.
+    part : float
+        Of the trajectory, 0 to 1.
+    first : float
+        Cost of its first circuit.
+    now : Now or None
+        None before its first epoch, and while polishing.
+    polish : int
+        Polishes done.
+    """
+
+    trajectory: int = 0
+    number: int = 0
+    part: float = 0.0
+    first: float = 0.0
+    now: Now | None = None
+    polish: int = 0
+
+
 class Ramp:
     """Runs trajectories for a searcher.
 
@@ -72,6 +105,7 @@ class Ramp:
     """
 
     def __init__(self, searcher: Searcher) -> None:
+        self._clock = time.perf_counter(), time.process_time()
         self.searcher, self.settings = searcher, searcher.config.search.ramp
         space = searcher.space
         self.architecture = space.architecture({name: values[-1] for name, values in space.knobs.items()})
@@ -88,12 +122,12 @@ class Ramp:
         self.front: list[Snapshot] = []
         self.done = 0
         self.price = 1.0
-        self._clock = time.perf_counter(), time.process_time()
 
     @property
     def spent(self) -> float:
         """Seconds of the search so far."""
-        return self.searcher.seconds + time.perf_counter() - self._clock[0]
+        now = time.process_time() if self.searcher.config.search.clock == "cpu" else time.perf_counter()
+        return self.searcher.seconds + now - self._clock[self.searcher.config.search.clock == "cpu"]
 
     @property
     def exhausted(self) -> bool:
@@ -103,30 +137,29 @@ class Ramp:
             search.seconds is not None and self.spent >= search.seconds
         )
 
-    def step(self, now: Now, number: int, rate: float, target: float | None) -> Now:
+    def step(self, now: Now, name: str, rate: float, target: float | None) -> Now:
         """Reduce a circuit to a target, then train it for an epoch; the candidate that it is goes to the study."""
-        folded, moments, seen = now.folded, now.moments, now.seen
-        circuit = folded.circuit if target is None else reduced(folded.circuit, moments, seen, self.batch, target)
+        folded, moments = now.folded, now.moments
+        circuit = folded.circuit
+        if target is not None:
+            circuit = reduced(circuit, moments, folded.seen(now.seen), self.batch, target)
         folded = replace(folded, circuit=tidied(circuit))
-        smaller = folded.narrowed(moments, seen)
-        if smaller is not None:
-            folded, moments, seen = smaller
-        order = np.random.default_rng(candidate_seed(self.searcher.config.seed, f"ramp/{number}"))
+        folded, moments = folded.narrowed(moments) or (folded, moments)
+        order = np.random.default_rng(candidate_seed(self.searcher.config.seed, f"ramp/{name}"))
         steps = self.searcher.context.epoch
         events = order.permutation(len(self.data.train))[: steps * self.batch].reshape(steps, self.batch).astype(np.int32)
         circuit, moments, _ = self.trainer.epoch(folded.circuit, moments, events, np.full(steps, rate))
         folded = replace(folded, circuit=circuit)
-        now = Now(folded, moments, self.trainer.probe(circuit, self.traced))
-        self._offer(now)
-        return now
-
-    def _offer(self, now: Now) -> None:
-        """Judge a circuit on the validation split, and store it where nothing found before is as good and as cheap."""
-        whole, seen = tidied(now.folded.spread()), now.folded.spread_seen(now.seen)
+        whole = tidied(folded.spread())
+        seen = self.trainer.probe(whole, self.traced)
         self.done += 1
-        self.searcher.report(f"ramp: epoch {self.done}, {now.folded.circuit.architecture}")
-        if not whole.working.any():
-            return
+        self.searcher.report(f"ramp: epoch {self.done}, {circuit.architecture}, {traced_ebops(whole, seen.largest):,.0f} EBOPs")
+        if whole.working.any():
+            self._offer(whole, seen)
+        return Now(folded, moments, seen)
+
+    def _offer(self, whole: Circuit, seen: Seen) -> None:
+        """Judge a circuit on the validation split, and store it where nothing found before is as good and as cheap."""
         plan, weights = plain(whole, seen.largest, self.data.input)
         outputs = self.engine.evaluate(self.architecture, [plan], [weights], self.data.validation)[0]
         metrics = evaluate(self.data.task, self.data.validation, outputs, self.searcher.context.metrics)
@@ -138,7 +171,8 @@ class Ramp:
             return
         self.front = [other for other in self.front if other.ebops < one.ebops or other.score > one.score] + [one]
         wall, cpu = time.perf_counter(), time.process_time()
-        self.searcher.accept(candidate, wall - self._clock[0], cpu - self._clock[1])
+        largest = scaled_largest(whole, plan, seen.largest)
+        self.searcher.accept(candidate, largest, wall - self._clock[0], cpu - self._clock[1])
         self._clock = wall, cpu
 
     def _measure(self, candidate: Candidate, ebops: float) -> None:
@@ -188,45 +222,50 @@ def descend(searcher: Searcher) -> None:
         Another engine than population, a model function of the user's own, or an activation other than relu.
     """
     ramp = Ramp(searcher)
-    share = (1 - ramp.settings.polish) / ramp.settings.trajectories
-    for trajectory in range(ramp.settings.trajectories):
-        _trajectory(ramp, trajectory, share)
-    _polish(ramp)
+    path = searcher.study.directory / STATE
+    place = load(ramp, path) if path.is_file() else Place()
+    while place.trajectory < ramp.settings.trajectories and not ramp.exhausted:
+        place = _trajectory(ramp, place, path)
+    _polish(ramp, place, path)
     searcher.study.log(f"ramp: {ramp.done} epochs, {len(ramp.front)} circuits on the front")
 
 
-def _parts(ramp: Ramp, share: float) -> Iterator[float]:
-    """Yield how far a trajectory is to be after each epoch, 0 to 1, as its share of the budget gives."""
-    search, done, begun = ramp.searcher.config.search, ramp.done, ramp.spent
-    part, took, before = 0.0, 0.0, begun
-    while part < 1 and not ramp.exhausted:
-        if search.seconds is not None:
-            left = begun + share * search.seconds - ramp.spent
-            part += min((1 - part) * took / max(left, took, 1e-3), SLOWEST) if took else 0.0
-        if search.trials is not None:
-            part = max(part, (ramp.done - done) / (share * search.trials))
-        yield min(part, 1.0)
-        took, before = ramp.spent - before, ramp.spent
+def _next_part(ramp: Ramp, place: Place, took: float) -> float:
+    """Return how far the trajectory is to be after its next epoch, as its share of the budget gives."""
+    search, part = ramp.searcher.config.search, place.part
+    share = (1 - ramp.settings.polish) / ramp.settings.trajectories
+    if search.seconds is not None and place.number:
+        left = (place.trajectory + 1) * share * search.seconds - ramp.spent
+        part += min((1 - part) * took / max(left, took, 1e-3), SLOWEST)
+    if search.trials is not None:
+        part = max(part, place.number / max(share * search.trials - 1, 1))
+    return min(part, 1.0)
 
 
-def _trajectory(ramp: Ramp, trajectory: int, share: float) -> None:
-    first: float | None = None
-    now: Now | None = None
-    for number, part in enumerate(_parts(ramp, share)):
-        now = now or ramp.first()
+def _trajectory(ramp: Ramp, place: Place, path: Path) -> Place:
+    """Run a trajectory to its end, and return the beginning of the next one."""
+    took, before = 0.0, ramp.spent
+    while place.part < 1 and not ramp.exhausted:
+        part, now = _next_part(ramp, place, took), place.now or ramp.first()
+        target = ramp.target(part, place.first) if place.number else None
         rate = ramp.settings.learning_rate * RATE_FALLS**part
-        target = None if first is None else ramp.target(part, first)
-        now = ramp.step(now, trajectory * 10**6 + number, rate, target)
-        first = first or traced_ebops(now.folded.circuit, now.seen.largest) * ramp.price
+        now = ramp.step(now, f"{place.trajectory}/{place.number}", rate, target)
+        first = place.first or traced_ebops(now.folded.circuit, now.folded.seen(now.seen).largest) * ramp.price
+        place = replace(place, number=place.number + 1, part=part, first=first, now=now)
+        took, before = ramp.spent - before, ramp.spent
+        if place.number % CHECKPOINT == 0:
+            save(ramp, place, path)
+    return Place(place.trajectory + 1)
 
 
-def _polish(ramp: Ramp) -> None:
+def _polish(ramp: Ramp, place: Place, path: Path) -> None:
     """Train members of the front on until the budget is used up."""
-    generator = np.random.default_rng(candidate_seed(ramp.searcher.config.seed, "polish"))
-    number = 10**9
     while not ramp.exhausted and ramp.front:
+        save(ramp, place, path)
+        generator = np.random.default_rng(candidate_seed(ramp.searcher.config.seed, f"polish/{place.polish}"))
         places = np.log10([max(one.ebops, 1.0) for one in ramp.front])
-        chosen = ramp.front[int(np.abs(places - generator.uniform(places.min(), min(places.max(), 4.5))).argmin())]
+        wanted = generator.uniform(places.min(), min(places.max(), DEAREST))
+        chosen = ramp.front[int(np.abs(places - wanted).argmin())]
         fall, folded = float(generator.choice(POLISH_FALL)), Folded.of(chosen.circuit)
         now = Now(folded, Moments.zeros(folded.circuit.layout.size), chosen.seen)
         for epoch in range(POLISH):
@@ -234,4 +273,62 @@ def _polish(ramp: Ramp) -> None:
                 return
             rate = ramp.settings.learning_rate * (0.6 * (1 - epoch / POLISH) + 0.02)
             target = chosen.ebops * (1 - fall * epoch / (POLISH // 2)) if 0 < epoch <= POLISH // 2 else None
-            now, number = ramp.step(now, number, rate, target), number + 1
+            now = ramp.step(now, f"polish/{place.polish}/{epoch}", rate, target)
+        place = replace(place, polish=place.polish + 1)
+
+
+def save(ramp: Ramp, place: Place, path: Path) -> None:
+    """Write where a search stands, so that it goes on from there after a stop."""
+    arrays = {
+        "place": np.array([place.trajectory, place.number, place.polish, ramp.done, len(ramp.searcher.seen)]),
+        "values": np.array([place.part, place.first, ramp.price]),
+    }
+    for name in ("score", "ebops"):
+        arrays[f"front.{name}"] = np.array([getattr(one, name) for one in ramp.front])
+    for name in CIRCUIT:
+        arrays[f"front.{name}"] = np.array([getattr(one.circuit, name) for one in ramp.front])
+    for name in ("largest", "sensitivity"):
+        arrays[f"front.{name}"] = np.array([getattr(one.seen, name) for one in ramp.front])
+    if place.now is not None:
+        folded, moments, seen = place.now.folded, place.now.moments, place.now.seen
+        arrays["now.hidden"] = np.array(folded.circuit.layout.widths[1:-1])
+        parts: list[tuple[object, tuple[str, ...]]] = [
+            (folded.circuit, CIRCUIT), (folded, ("places", "units")), (moments, ("first", "second", "steps")),
+            (seen, ("largest", "sensitivity")),
+        ]  # fmt: skip
+        for number, (part, names) in enumerate(parts):
+            arrays.update({f"now.{number}.{name}": np.asarray(getattr(part, name)) for name in names})
+    write_arrays(path, arrays)
+
+
+def load(ramp: Ramp, path: Path) -> Place:
+    """Read where a search stood, and give the ramp its front.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    arrays = read_arrays(path)
+    try:
+        trajectory, number, polish, ramp.done, seen = map(int, arrays["place"])
+        part, first, ramp.price = map(float, arrays["values"])
+        rows = zip(*(arrays[f"front.{name}"] for name in (*CIRCUIT, "largest", "sensitivity", "score", "ebops")), strict=True)
+        ramp.front = [
+            Snapshot(Circuit(ramp.architecture.folded, *row[:4]), Seen(*row[4:6]), float(row[6]), float(row[7])) for row in rows
+        ]
+        now = _read_now(ramp, arrays) if "now.hidden" in arrays else None
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{path}: damaged: remove it and resume, and the ramp begins again") from None
+    ramp.searcher.take_known(seen)
+    return Place(trajectory, number, part, first, now, polish)
+
+
+def _read_now(ramp: Ramp, arrays: Mapping[str, np.ndarray]) -> Now:
+    whole = ramp.architecture.folded
+    layers = [replace(layer, units=int(units)) for layer, units in zip(whole.layers, arrays["now.hidden"], strict=False)]
+    smaller = replace(whole, layers=(*layers, whole.layers[-1]))
+    circuit = Circuit(smaller, *(arrays[f"now.0.{name}"] for name in CIRCUIT))
+    moments = Moments(arrays["now.2.first"], arrays["now.2.second"], int(arrays["now.2.steps"]))
+    seen = Seen(arrays["now.3.largest"], arrays["now.3.sensitivity"])
+    return Now(Folded(whole, circuit, arrays["now.1.places"], arrays["now.1.units"]), moments, seen)

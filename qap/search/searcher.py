@@ -187,7 +187,7 @@ class Searcher:
             records.append(self.seen[key])
         return records
 
-    def accept(self, candidate: Candidate, seconds: float, cpu: float) -> Record:
+    def accept(self, candidate: Candidate, largest: list[np.ndarray], seconds: float, cpu: float) -> Record:
         """Take a candidate that was trained elsewhere, its metrics on the validation split with it.
 
         Of several trainings of one plan the later ones are further rungs.
@@ -195,6 +195,8 @@ class Searcher:
         Parameters
         ----------
         candidate : Candidate
+        largest : list of arrays
+            As `qap.training.population.engine.PopulationEngine.largest` returns.
         seconds, cpu : float
             What it took.
         """
@@ -202,15 +204,20 @@ class Searcher:
         key = candidate.id, rung
         record = self.known.get(key)
         if record is None:
-            record = Record(self.counted(candidate, rung), seconds, cpu, None, rung)
+            record = Record(self.counted(candidate, rung, largest), seconds, cpu, None, rung)
             self.study.add(record)
         self._note(key, record)
         return record
 
+    def take_known(self, count: int) -> None:
+        """Take the first records of the store as trained."""
+        for key in list(self.known)[: max(count - len(self.seen), 0)]:
+            self._note(key, self.known[key])
+
     def _largest(self, candidate: Candidate) -> list[np.ndarray] | None:
         """Return what traced EBOPs need, None where nobody asks for them."""
         search, engine = self.config.search, self.context.engine
-        if search.strategy != "ramp" and "ebops_traced" not in (*search.objectives, *search.constraints):
+        if "ebops_traced" not in (*search.objectives, *search.constraints):
             return None
         if not isinstance(engine, PopulationEngine):
             raise InputError(f"ebops_traced: counted by the population engine only, train.engine is {engine.name}")
@@ -225,12 +232,12 @@ class Searcher:
         self.study.add(record)
         return record
 
-    def counted(self, candidate: Candidate, rung: int = 0) -> Candidate:
+    def counted(self, candidate: Candidate, rung: int = 0, largest: list[np.ndarray] | None = None) -> Candidate:
         """Return a candidate that has weights and metrics with its cost, and how far its accuracy lies below the parent's."""
         config, metrics = self.config, {**candidate.metrics, **({RUNG: rung} if rung else {})}
         if "accuracy_validation" in metrics:
             metrics[DROP] = self.floats[candidate.architecture.id]["accuracy_validation"] - metrics["accuracy_validation"]
-        data, largest = self.context.data, self._largest(candidate)
+        data, largest = self.context.data, largest or self._largest(candidate)
         cost = candidate_cost(candidate, data.input, config.firmware, config.timing, self.model, largest)
         return candidate.with_(metrics=metrics, cost=cost)
 
@@ -239,7 +246,7 @@ class Searcher:
         self.seen[key] = Record(
             record.candidate.with_(weights=None), record.seconds, record.cpu_seconds, record.error, record.rung
         )
-        self.seconds += record.seconds
+        self.seconds += record.cpu_seconds if self.config.search.clock == "cpu" else record.seconds
         if record.error is None:
             found = self.seen[key].candidate
             self.best[found.id] = better(self.best.get(found.id), found)

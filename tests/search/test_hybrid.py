@@ -138,6 +138,7 @@ def test_better_prefers_the_score_then_the_later(whole: Study) -> None:
     assert better(down, up) is down
 
 
+@pytest.mark.slow
 def test_the_front_is_trained_once_more_by_the_keras_engine(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained_by_keras = []
     train = KerasEngine._train

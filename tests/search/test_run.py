@@ -85,6 +85,7 @@ def test_the_firmware_accuracy_is_that_of_integer_arithmetic(whole: Path, file: 
         assert noted["metrics"]["accuracy"] == pytest.approx(np.mean(h.argmax(1) == data.test.y), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_front_bit_for_bit(whole: Path, file: Path, tmp_path: Path) -> None:
     run_study(_config(file), tmp_path / "again")
     assert stored_lines(tmp_path / "again") == stored_lines(whole)
@@ -236,6 +237,7 @@ def test_wrong_turns_are_refused(whole: Path, file: Path, tmp_path: Path) -> Non
         run_search(_config(tmp_path / "moved.npz", "search.trials=1"), tmp_path / "study", resume=True)
 
 
+@pytest.mark.slow
 def test_the_wide_students_plan_is_trained_and_proven_in_float64(tmp_path: Path) -> None:
     """30 inputs, layers 20-10-10-4, widths whose sums pass what float32 holds."""
     hidden = LayerPlan(Precision(9, 1), Precision(23, 15), Precision(16, 15, signed=False))
