@@ -22,6 +22,7 @@ examples:
   qap search configs/jets.yaml search.trials=100 search.strategy=tpe --output studies/tpe
   qap search configs/jets.yaml search.space.layers.fc1.weight_bits=6 'search.space.tie=[sparsity]'
   qap search configs/jets.yaml --output studies/jets --resume
+  qap search configs/jets.yaml firmware.rtl=true firmware.synthesis=true    the front as Verilog too, synthesised by Yosys
 
 exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 an optional tool is missing
 """

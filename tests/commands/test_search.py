@@ -55,6 +55,9 @@ WRONG = [
     (["train.batch=100000"], "train.batch: expected at most 280"),
     (["prune.layers.fc9.end=0.3"], "no layer 'fc9'"),
     (["model.function=nowhere:model"], "No module named 'nowhere'"),
+    (["firmware.synthesis=true"], "set firmware.rtl=true too"),
+    (["firmware.adders_per_stage=0"], "firmware.adders_per_stage: expected greater than or equal to 1, received 0"),
+    (["firmware.synthesis_seconds=0"], "firmware.synthesis_seconds: expected greater than 0, received 0"),
     (["--output", "{folder}/full"], "not empty"),
     (["--output", "{folder}/nothing", "--resume"], "no study here"),
 ]

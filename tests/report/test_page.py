@@ -15,6 +15,7 @@ from qap.report.data import Report
 from qap.report.figures import front as front_figure
 from qap.report.figures import roc as roc_figure
 from qap.report.page import duration, render, write_page
+from qap.report.sections import RtlSection
 from qap.report.svg import Scale
 from qap.report.view import best, near, window
 
@@ -148,9 +149,11 @@ def test_a_malicious_name_stays_text(report):
     cost = Cost({**entry.cost.figures, "ebops": Figure(entry.ebops, EVIL)}, entry.cost.layers)
     layers = (entry.layers[0].model_copy(update={"name": EVIL}), *entry.layers[1:])
     changes = {"cost": cost, "layers": layers, "architecture": EVIL, "parity": Parity(9, 1, 1.0, EVIL)}
+    changes["parity_rtl"] = changes["parity"]
     found = report.model_copy(
         update={
             "name": EVIL, "command": EVIL, "data": data, "versions": {EVIL: EVIL}, "refused": {EVIL: EVIL},
+            "rtl": RtlSection(adders_per_stage=5, missing=(EVIL,)),
             "front": (entry.model_copy(update=changes), *report.front[1:]),
         }
     )  # fmt: skip
@@ -276,3 +279,28 @@ def test_in_a_browser_a_click_selects(report, tmp_path, selector, candidate):
     assert chosen(found) == f"c-{expected.id}"
     brief = found.text[: found.text.index("The front, by rising EBOPs")]
     assert f"{expected.id} 16-32-16-5 {100 * expected.accuracy.value:.2f} %" in brief
+
+
+def test_the_rtl_of_each_candidate_is_said(report):
+    exact, wrong, unsimulated, *others = report.front
+    costs = {"da4ml_cost": Figure(321.0, "da4ml"), "LUT_yosys": Figure(345.0, "Yosys")}
+    cost = Cost({**exact.cost.figures, **costs}, exact.cost.layers)
+    front = (
+        exact.model_copy(update={"parity_rtl": Parity(4000, 4000, 0.0), "rtl": "candidates/x/rtl", "cost": cost}),
+        wrong.model_copy(update={"parity_rtl": Parity(4000, 3990, 0.125, "output[2]"), "rtl": "candidates/y/rtl"}),
+        unsimulated.model_copy(update={"rtl": "candidates/z/rtl"}),
+        *others,
+    )
+    section = RtlSection(adders_per_stage=4, synthesis_seconds=60.0, missing=("RTL not simulated (z): no time",))
+    text = page_of(report.model_copy(update={"front": front, "rtl": section})).text
+    for phrase in (
+        f"RTL against QKeras 1 of {len(front)} bit-exact do not use the others", "RTL not simulated (z): no time",
+        "The RTL is bit-exact on all 4,000, clock by clock.",
+        "The RTL is not bit-exact : 10 of 4,000 test events differ, by up to 0.125, first at output[2].",
+        "at most 4 levels of adders in a stage. Its LUTs and registers are those after synthesis by Yosys, not Vivado's.",
+        "LUT of the RTL, Yosys", "LUT of the RTL, by Yosys 345",
+    ):  # fmt: skip
+        assert phrase in text, phrase
+    assert text.count("not simulated") == 2
+    assert text.count("no RTL") == len(others)
+    assert "RTL" not in page_of(report).text

