@@ -4,9 +4,9 @@
     python benchmarks/ramp_front.py train jets.npz ramp_60_11.npz --hidden 64 32 32 --seconds 60 --seed 11
     python benchmarks/hgq2/score.py ramp_60_11.npz
 
-`events digits` writes scikit-learn's digits: 8 × 8 pixels of 0 to 16 as multiples of 1/16, the largest value at 15/16. CPU seconds
-are those of the search, float parent and compilation included, imports and the final export left out, as for the rival. EBOPs
-are traced on the training and validation split.
+`events digits` writes scikit-learn's digits: 8 × 8 pixels of 0 to 16 as multiples of 1/16, the largest value at 15/16. CPU
+seconds are those of the search, float parent and compilation included, imports and the final export left out, as for the
+rival. EBOPs are traced on the training and validation split.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from qap.models.circuit import Circuit, layout, of_weights, plain, scaled_larges
 from qap.rtl import trace_plan
 from qap.search.searcher import Searcher
 from qap.search.study import read_arrays
-from qap.training.job import Soft
+from qap.training.job import Soft, event_order
 from qap.training.population.circuits import Moments, Seen, Trainer
 from qap.training.population.engine import PopulationEngine, traced_events
 
@@ -38,6 +38,8 @@ QUICK = 0.15, 0.1
 SLOWEST = 0.012
 """Of a trajectory at most in one epoch: a compilation must not become a leap."""
 RATE_FALLS = 0.1
+FEWEST_STEPS = 100
+"""On few events an epoch is as many passes over them as come nearest to it."""
 POLISH = 12
 """Epochs of a polish; in the first half digits go on falling, by up to `POLISH_FALL`."""
 POLISH_FALL = (0.0, 0.05, 0.1, 0.2)
@@ -145,10 +147,10 @@ class Ramp:
             circuit = reduced(circuit, moments, folded.seen(now.seen), self.batch, target)
         folded = replace(folded, circuit=tidied(circuit))
         folded, moments = folded.narrowed(moments) or (folded, moments)
-        order = np.random.default_rng(candidate_seed(self.searcher.config.seed, f"ramp/{name}"))
-        steps = self.searcher.context.epoch
-        events = order.permutation(len(self.data.train))[: steps * self.batch].reshape(steps, self.batch).astype(np.int32)
-        circuit, moments, _ = self.trainer.epoch(folded.circuit, moments, events, np.full(steps, rate))
+        rounds = max(round(FEWEST_STEPS / self.searcher.context.epoch), 1)
+        seed = candidate_seed(self.searcher.config.seed, f"ramp/{name}")
+        order = event_order(len(self.data.train), self.batch, rounds, seed)
+        circuit, moments, _ = self.trainer.epoch(folded.circuit, moments, order, np.full(len(order), rate))
         folded = replace(folded, circuit=circuit)
         whole = tidied(folded.spread())
         seen = self.trainer.probe(whole, self.traced)
