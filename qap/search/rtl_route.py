@@ -192,12 +192,14 @@ class _Route:
         candidate, design = circuit.candidate, circuit.design
         try:
             result = job.result()
+            circuit.notes.pop(step, None)  # an earlier failure
             if step == "simulation":
                 parity = compare_rtl(self.model(candidate), design, self.x)
                 circuit.note(parity=asdict(parity))
                 self.say(f"{candidate.id}: RTL exact on {parity.exact:,} of {parity.events:,} test events")
             else:
                 circuit.synthesis = result
+                circuit.note()
                 self.say(f"{candidate.id}: {result['lut']:,.0f} LUT by Yosys")
         except QapError as error:
             reason = self.failed(step, candidate, error, design.directory)

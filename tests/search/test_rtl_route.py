@@ -270,7 +270,7 @@ def test_a_candidate_that_is_not_exact_is_named(
 
 
 def _lut(value: float) -> Cost:
-    return Cost({name: Figure(value, "measured by a test") for name in rtl_route.YOSYS})
+    return Cost({name: Figure(value, "a test") for name in rtl_route.YOSYS})
 
 
 def test_the_time_of_a_synthesis_is_limited_and_more_time_is_used(
@@ -300,10 +300,18 @@ def test_the_time_of_a_synthesis_is_limited_and_more_time_is_used(
     assert tried == [large], "the same time is not spent again"
     _judged(study, data, limited[0], "firmware.synthesis_seconds=6")
     assert tried == [large, large]
+    notes = study.candidate_directory(judged.judged[0].candidate) / rtl_route.NOTES
+    assert json.loads(notes.read_text())["synthesis"]["seconds"] == 6
+    with monkeypatch.context() as changed:
+        changed.setattr(rtl_route, "synthesise", lambda design, timeout: _lut(90))
+        longer, _ = _judged(study, data, limited[0], "firmware.synthesis_seconds=7")
+    assert not longer.missing
+    assert longer.judged[0].candidate.cost is not None
+    assert longer.judged[0].candidate.cost["LUT_yosys"] == 90
+    assert "synthesis" not in json.loads(notes.read_text())
     for one in verdict.judged:
         figures = one.candidate.cost.figures if one.candidate.cost else {}
         assert ("LUT_yosys" in figures) == (one.candidate.id != large)
-    _forget(study, judged, "synthesis")
 
 
 def test_a_study_may_get_its_rtl_later(tmp_path: Path) -> None:
