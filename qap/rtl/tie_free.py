@@ -39,7 +39,7 @@ def tie_free(plan: Plan, weights: Weights, inputs: Precision) -> tuple[Plan, dic
     """
     changed: dict[str, LayerPlan] = {}
     result = dict(weights)
-    fraction = inputs.fractional
+    fraction = plan.entering(inputs).fractional
     for name, layer in plan.items():
         if layer.weight.kind == "po2":
             raise InputError(f"{name}: {layer.weight} has no common grid, so no bias keeps its sums off ties: use quantized_bits")

@@ -23,7 +23,7 @@ from qap.firmware.lowering import Lowered, features, lower
 from qap.firmware.rules.normalisation import scale_shift
 from qap.firmware.values import lowest_bit
 from qap.models.builders import Weights, quantize_weights
-from qap.plan import Plan, Precision
+from qap.plan import InputPlan, Plan, Precision
 from qap.rtl.element import Element, Target, cast, drops_ties, element, exponent, total
 from qap.rtl.tools import da4ml
 
@@ -146,6 +146,8 @@ def trace_plan(
         tracer = _Tracer(dict(solver), digits, {}, {})
         ports = tracer.ports([inputs] * len(quantized[f"{first}/kernel"]))
         row = _array([element(port) for port in ports], (len(ports),))
+        if plan.inputs is not None:
+            row = _rounded(tracer, row, plan.inputs)
         for name, layer in plan.items():
             items = tracer.matmul(name, row, quantized[f"{name}/kernel"], quantized[f"{name}/bias"])
             row = _array(items, (len(items),))
@@ -153,6 +155,16 @@ def trace_plan(
                 kind = layer.activation
                 row = tracer.cast(row, Target(kind.bits, kind.integer, bool(kind.sign_bits)))
         return tracer.logic(ports, row, "plan")
+
+
+def _rounded(tracer: _Tracer, row: np.ndarray, inputs: InputPlan) -> np.ndarray:
+    """Shift the features by the plan's exponents and round them, as `qap.models.builders.build` does."""
+    if inputs.exponents:
+        scale = np.diag(np.ldexp(1.0, -np.asarray(inputs.exponents)))
+        items = tracer.matmul("inputs", row, scale, np.zeros(len(row)))
+        row = _array(items, (len(items),))
+    kind = inputs.precision
+    return tracer.cast(row, Target(kind.bits, kind.integer, bool(kind.sign_bits)))
 
 
 def _run(tracer: _Tracer, lowered: Lowered, inputs: Precision | tuple[Precision, ...]) -> Traced:

@@ -24,7 +24,7 @@ from qap.metrics.evaluate import evaluate
 from qap.models.architecture import Architecture
 from qap.models.builders import build, float_logits
 from qap.models.circuit import Circuit, layout, of_weights, plain, scaled_largest, traced_ebops
-from qap.rtl import trace_plan
+from qap.rtl import tie_free, trace_plan
 from qap.search.searcher import Searcher
 from qap.search.study import read_arrays
 from qap.training.job import Soft, event_order
@@ -163,6 +163,8 @@ class Ramp:
     def _offer(self, whole: Circuit, seen: Seen) -> None:
         """Judge a circuit on the validation split, and store it where nothing found before is as good and as cheap."""
         plan, weights = plain(whole, seen.largest, self.data.input)
+        if self.settings.tie_free:
+            plan, weights = tie_free(plan, weights, self.data.input)
         outputs = self.engine.evaluate(self.architecture, [plan], [weights], self.data.validation)[0]
         metrics = evaluate(self.data.task, self.data.validation, outputs, self.searcher.context.metrics)
         candidate = Candidate(self.architecture, plan, weights, {f"{name}_validation": value for name, value in metrics.items()})

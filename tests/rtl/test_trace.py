@@ -13,7 +13,7 @@ from qap.backend import stack
 from qap.errors import InputError, QapError, ToolMissingError
 from qap.models.architecture import Architecture
 from qap.models.builders import build, set_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import InputPlan, LayerPlan, Plan, Precision
 from qap.rtl.trace import Traced, da4ml_cost, predict, trace, trace_plan
 from tests.firmware.helpers import mlp
 
@@ -171,11 +171,16 @@ def test_the_number_of_signed_digits_is_that_of_the_canonical_form() -> None:
         trace(model, INPUT, digits=59)
 
 
-@pytest.mark.parametrize("weight", ["quantized_bits(5,0)", "ternary()"])
-def test_a_plan_gives_the_logic_of_its_model(weight: str) -> None:
+ROUNDED = InputPlan(Precision(4, 1), (0, 1, -1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("weight", "inputs"), [("quantized_bits(5,0)", None), ("ternary()", None), ("quantized_bits(4,0)", ROUNDED)]
+)
+def test_a_plan_gives_the_logic_of_its_model(weight: str, inputs: InputPlan | None) -> None:
     architecture = Architecture.mlp(5, (6,), 3)
     layer = LayerPlan(Precision.parse(weight), Precision(6, 1), Precision(4, 1, signed=False))
-    plan = Plan((("fc1", layer), ("output", replace(layer, activation=Precision(7, 2)))))
+    plan = Plan((("fc1", layer), ("output", replace(layer, activation=Precision(7, 2)))), inputs)
     rng = np.random.default_rng(4)
     weights = {f"{name}/kernel": rng.normal(0, 0.4, shape) for name, shape in architecture.shapes.items()}
     weights |= {f"{name}/bias": rng.normal(0, 0.4, shape[1]) for name, shape in architecture.shapes.items()}

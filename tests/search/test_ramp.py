@@ -77,7 +77,12 @@ def test_a_damaged_checkpoint_is_named(whole: Path, file: Path, tmp_path: Path) 
 
 
 def test_every_member_of_the_front_is_proven(file: Path, tmp_path: Path) -> None:
-    report = run_study(_config(file, "search.trials=30", "search.ramp.smallest=0.02"), tmp_path / "study")
+    settings = ("search.trials=30", "search.ramp.smallest=0.02", "search.ramp.tie_free=true")
+    report = run_study(_config(file, *settings), tmp_path / "study")
+    for candidate in trained(Study.open(tmp_path / "study")):
+        plan, inputs = candidate.plan, candidate.plan.inputs
+        assert inputs is not None
+        assert plan["fc1"].bias.fractional >= inputs.precision.fractional + plan["fc1"].weight.fractional
     assert len(report.front) >= 2
     assert all(entry.parity and entry.parity.proven for entry in report.front)
     costs = [entry.cost["ebops_traced"] for entry in Report.load(tmp_path / "study" / "report.json").front]
