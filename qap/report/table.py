@@ -27,7 +27,7 @@ def front_columns(report: Report) -> list[str]:
     held_back = any(entry.score_selection is not None for entry in report.front)
     scores = ["id", *([f"{metric}_selection"] if held_back else [])]
     scores += [f"{metric}_validation", metric, f"{metric}_low", f"{metric}_high"]
-    estimated = [name for name in CSYNTH_FIGURES if any(name in entry.cost.figures for entry in report.front)]
+    estimated = [name for name in ("ebops_traced", *CSYNTH_FIGURES) if any(name in one.cost.figures for one in report.front)]
     further = [name for name in FURTHER if name in report.search.objectives]
     further = [column for name in further for column in (f"{name}_validation", name)]
     circuit = [name for name in RTL_COLUMNS if any(name in entry.cost.figures for entry in report.front)]

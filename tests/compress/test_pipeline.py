@@ -47,6 +47,7 @@ def test_the_end_of_a_chain_decides_whether_it_is_quantized() -> None:
     assert [quantizes(parse_chain(names)) for names in (["qap"], ["prune", "ptq"], ["distill", "qap"])] == [True] * 3
 
 
+@pytest.mark.slow
 def test_candidates_go_side_by_side_and_come_in_order(data: Dataset) -> None:
     engine = Counted()
     batch = [candidate(0.5, seed=seed) for seed in range(2)]

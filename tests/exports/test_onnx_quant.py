@@ -230,6 +230,7 @@ def test_another_executor_agrees() -> None:
     assert found.exact == found.events, found
 
 
+@pytest.mark.slow
 def test_hls4ml_reads_it_and_simulates_the_same_bits(tmp_path: Path) -> None:
     """hls4ml's own QONNX reader, which knows nothing of QKeras, its types inferred from the quantizers."""
     from qonnx.core.modelwrapper import ModelWrapper

@@ -290,6 +290,7 @@ def _checked(kind: str) -> set[str]:
     }.get(kind, set())
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(st.sampled_from(CASES), st.data())
 def test_one_changed_character_never_changes_a_checked_figure(case, data):

@@ -67,6 +67,7 @@ def test_the_weights_are_those_of_fit_bit_for_bit(job: Job, data: Dataset) -> No
         assert not wrong, f"{key}: {wrong} of {expected[key].size} differ, by up to {np.abs(expected[key] - received[key]).max()}"
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_bits_whatever_was_trained_before(data: Dataset) -> None:
     one = _train(_job(), data)
     _train(_job(0.3, seed=3), data)
