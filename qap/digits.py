@@ -40,12 +40,11 @@ def significant_bits(values: np.ndarray, fractional: int = FINEST) -> np.ndarray
     return np.ceil(np.log2(odd + 1.0)).astype(np.int64)
 
 
-def signed_digits(values: np.ndarray) -> np.ndarray:
-    """Return the number of non-zero digits of each value in canonical signed form (digits −1, 0, 1, no two neighbours).
+def signed_digits(integers: np.ndarray) -> np.ndarray:
+    """Return the number of non-zero digits of each integer from 0 in canonical signed form (−1, 0, 1, no two neighbours).
 
-    It is the fewest powers of two that the value is a sum or difference of. Avizienis, IRE Trans. EC-10 (1961) 389.
+    It is the fewest powers of two that the integer is a sum or difference of. Avizienis, IRE Trans. EC-10 (1961) 389.
     """
-    integers = np.abs(np.rint(np.ldexp(values, FINEST))).astype(np.int64)
     return np.bitwise_count(integers ^ 3 * integers).astype(np.int64)
 
 

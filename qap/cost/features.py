@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from qap.cost.hls_project import HLSType, Layer
+from qap.digits import signed_digits
 from qap.errors import InputError
 
 FEATURES = (
@@ -55,9 +56,9 @@ def dense_features(
     magnitude = np.abs(np.rint(kernel * 2.0**weight.fractional)).astype(np.int64)
     odd = magnitude // np.maximum(magnitude & -magnitude, 1)
     bits = np.frexp(odd)[1]
-    digits = np.bitwise_count(odd ^ (3 * odd))
+    digits = signed_digits(odd)
     nonzero, general = odd > 0, odd > 1
-    extra = np.maximum(digits.astype(np.int64) - 1, 0)
+    extra = np.maximum(digits - 1, 0)
     fan_in = nonzero.sum(axis=0)
     additions = int(np.maximum(fan_in - 1, 0).sum()) + (0 if bias is None else kernel.shape[1])
     found = np.sort(odd, axis=1)

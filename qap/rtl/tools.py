@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from dataclasses import dataclass
 from importlib import import_module
@@ -34,11 +33,6 @@ class Verilator:
 
     program: Path
     root: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables that it runs with."""
-        return {**os.environ, "VERILATOR_ROOT": str(self.root)}
 
 
 def verilator() -> Verilator:

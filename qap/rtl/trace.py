@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from qap.digits import signed_digits
 from qap.errors import InputError, QapError
 from qap.firmware.graph import Call, flatten
 from qap.firmware.lowering import Lowered, features, lower
@@ -260,7 +261,7 @@ class _Tracer:
         if whole.max() >= 1 << KERNEL_BITS:
             raise InputError(f"{self.own(layer)}: its weights need {int(whole.max()).bit_length()} bits together, "
                              f"the RTL route takes {KERNEL_BITS}")  # fmt: skip
-        count = int(np.bitwise_count(whole ^ 3 * whole).sum())  # non-zero digits of the canonical signed form
+        count = int(signed_digits(whole).sum())
         if count > self.digits:
             raise QapError(f"{self.own(layer)}: {count:,} signed digits are more than the {self.digits:,} that da4ml searches in "
                            "minutes: use fewer weights or bits")  # fmt: skip

@@ -17,11 +17,11 @@ import numpy as np
 
 from qap.candidate import Candidate
 from qap.compress.coarsen import Folded, reduced, tidied
-from qap.compress.context import candidate_seed
+from qap.compress.context import Context, candidate_seed
+from qap.config.schema import Study as Config
 from qap.errors import InputError
 from qap.files import write_arrays
 from qap.metrics.evaluate import evaluate
-from qap.models.architecture import Architecture
 from qap.models.builders import build, float_logits
 from qap.models.circuit import Circuit, layout, of_weights, plain, scaled_largest, traced_ebops
 from qap.rtl import tie_free, trace_plan
@@ -111,7 +111,7 @@ class Ramp:
         self.searcher, self.settings = searcher, searcher.config.search.ramp
         space = searcher.space
         self.architecture = space.architecture({name: values[-1] for name, values in space.knobs.items()})
-        self.engine = _engine(searcher, self.architecture)
+        self.engine = check(searcher.config, searcher.context)
         data = searcher.context.data
         self.data, self.batch = data, searcher.context.train.batch
         weights = searcher.parent(self.architecture).weights
@@ -155,12 +155,13 @@ class Ramp:
         whole = tidied(folded.spread())
         seen = self.trainer.probe(whole, self.traced)
         self.done += 1
-        self.searcher.report(f"ramp: epoch {self.done}, {circuit.architecture}, {traced_ebops(whole, seen.largest):,.0f} EBOPs")
+        ebops = traced_ebops(whole, seen.largest)
+        self.searcher.report(f"ramp: epoch {self.done}, {circuit.architecture}, {ebops:,.0f} EBOPs")
         if whole.working.any():
-            self._offer(whole, seen)
+            self._offer(whole, seen, ebops)
         return Now(folded, moments, seen)
 
-    def _offer(self, whole: Circuit, seen: Seen) -> None:
+    def _offer(self, whole: Circuit, seen: Seen, ebops: float) -> None:
         """Judge a circuit on the validation split, and store it where nothing found before is as good and as cheap."""
         plan, weights = plain(whole, seen.largest, self.data.input)
         if self.settings.tie_free:
@@ -169,24 +170,24 @@ class Ramp:
         metrics = evaluate(self.data.task, self.data.validation, outputs, self.searcher.context.metrics)
         candidate = Candidate(self.architecture, plan, weights, {f"{name}_validation": value for name, value in metrics.items()})
         score = metrics["accuracy"] if "accuracy" in metrics else -metrics["rmse"]
-        one = Snapshot(whole, seen, score, traced_ebops(whole, seen.largest))
-        self._measure(candidate, one.ebops)
+        one = Snapshot(whole, seen, score, ebops)
+        largest = scaled_largest(whole, plan, seen.largest)
+        self._measure(candidate, largest, ebops)
         if any(other.ebops <= one.ebops and other.score >= one.score for other in self.front):
             return
         self.front = [other for other in self.front if other.ebops < one.ebops or other.score > one.score] + [one]
         wall, cpu = time.perf_counter(), time.process_time()
-        largest = scaled_largest(whole, plan, seen.largest)
         self.searcher.accept(candidate, largest, wall - self._clock[0], cpu - self._clock[1])
         self._clock = wall, cpu
 
-    def _measure(self, candidate: Candidate, ebops: float) -> None:
+    def _measure(self, candidate: Candidate, largest: list[np.ndarray], ebops: float) -> None:
         """Renew what an EBOP costs in the cost that drives the ramp."""
         name = self.settings.cost
         if name == "da4ml":
             if self.done % MEASURED == 1:
                 self.price = trace_plan(candidate.plan, candidate.weights or {}, self.data.input).cost / max(ebops, 1.0)
         elif name != "ebops_traced":
-            cost = self.searcher.counted(candidate).cost
+            cost = self.searcher.counted(candidate, largest=largest).cost
             self.price = (cost[name] if cost is not None else 0.0) / max(ebops, 1.0)
 
     def first(self) -> Now:
@@ -204,13 +205,22 @@ class Ramp:
         return float(cost / self.price)
 
 
-def _engine(searcher: Searcher, architecture: Architecture) -> PopulationEngine:
-    engine = searcher.context.engine
-    if not isinstance(engine, PopulationEngine) or searcher.context.builder is not build:
+def check(config: Config, context: Context) -> PopulationEngine:
+    """Return the engine of a study that the ramp can search.
+
+    Raises
+    ------
+    InputError
+        Another engine than population, a model function of the user's own, an activation other than relu, methods or a last
+        training that the ramp has no place for.
+    """
+    if config.search.final_epochs or "compress" in config.model_fields_set:
+        raise InputError("search.strategy: ramp chooses weights, not plans to train: leave out compress and search.final_epochs")
+    if not isinstance(context.engine, PopulationEngine) or context.builder is not build:
         raise InputError("search.strategy: ramp needs train.engine population and no model.function")
-    if any(layer.activation != "relu" for layer in architecture.layers[:-1]):
+    if config.model.activation != "relu":
         raise InputError("search.strategy: ramp needs model.activation relu")
-    return engine
+    return context.engine
 
 
 def descend(searcher: Searcher) -> None:
@@ -223,7 +233,7 @@ def descend(searcher: Searcher) -> None:
     Raises
     ------
     InputError
-        Another engine than population, a model function of the user's own, or an activation other than relu.
+        A study that `check` refuses.
     """
     ramp = Ramp(searcher)
     path = searcher.study.directory / STATE

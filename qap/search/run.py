@@ -25,6 +25,7 @@ from qap.search.allocation import measured
 from qap.search.estimates import cost_model, keep_reports
 from qap.search.hybrid import REPEATS, evolve
 from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
+from qap.search.ramp import check as check_ramp
 from qap.search.ramp import descend
 from qap.search.searcher import Progress, Searcher, Watch, better
 from qap.search.space import PlanSpace, Point
@@ -177,11 +178,10 @@ def run_search(
     for epochs in (None, fine_tune, config.search.final_epochs or None):
         check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
     ramp = config.search.strategy == "ramp"
-    if ramp and (sampler is not None or points or plans or config.search.final_epochs or "compress" in config.model_fields_set):
-        raise InputError(
-            "search.strategy: ramp chooses weights, not points of a space: leave out compress, search.final_epochs, plans, "
-            "points and samplers"
-        )
+    if ramp:
+        check_ramp(config, context)
+        if sampler is not None or points or plans:
+            raise InputError("search.strategy: ramp chooses weights, not points of a space: leave out plans, points and samplers")
     if config.search.hybrid.supernet_epochs and config.search.space.granularity != "weight":
         raise InputError("search.hybrid.supernet_epochs: judges plans by single weights; set it to 0 for another granularity")
     strategy = None if ramp else make_strategy(

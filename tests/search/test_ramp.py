@@ -133,3 +133,4 @@ def test_a_regression_ramp(regression_data, tmp_path: Path) -> None:
 def test_what_it_cannot_do_is_refused(override: str, message: str, file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         run_search(_config(file, override, "firmware.build=false", "search.trials=2"), tmp_path / "study")
+    assert not (tmp_path / "study").exists()

@@ -10,6 +10,7 @@ import numpy as np
 
 from qap.backend import stack
 from qap.models.builders import Weights, get_weights
+from qap.models.circuit import layout
 from qap.plan import Plan
 from qap.training.job import Job, epoch_orders, steps_per_epoch
 from qap.training.keras_engine import fresh_model
@@ -20,7 +21,6 @@ from qap.training.population.tensors import (
     plan_tensors,
     schedule_tensors,
     step_sizes,
-    weight_arrays,
     weight_tensor,
 )
 
@@ -118,5 +118,5 @@ def train_group(
         if bad.all() or stop.is_set():
             break
     packed = state.weights.numpy()
-    found = [weight_arrays(architecture, packed[lane]) for lane in range(len(group))]
+    found = [layout(architecture).unpack(packed[lane]) for lane in range(len(group))]
     return found, [losses[: len(group)] for losses in history]

@@ -9,11 +9,12 @@ import numpy as np
 from qap.backend import stack
 from qap.errors import InputError
 from qap.models.builders import Weights
+from qap.models.circuit import layout
 from qap.plan import Plan
 from qap.training.job import Job, epoch_orders, steps_per_epoch
 from qap.training.population.network import Topology
 from qap.training.population.program import Events, Plans, Program, Schedule, start
-from qap.training.population.tensors import plan_tensors, step_sizes, weight_arrays, weight_tensor
+from qap.training.population.tensors import plan_tensors, step_sizes, weight_tensor
 
 
 def _check(job: Job, weights: Weights | None, plans: Sequence[Sequence[Plan]], topology: Topology) -> None:
@@ -78,4 +79,4 @@ def train_shared(
         schedule = Schedule(tf.constant(next(orders)[:, None]), tf.constant(_keep(job, rows)), tf.constant(rate))
         state, mean = program.share(state, shared, events, schedule, tf.constant(steps))
         loss = float(mean)
-    return weight_arrays(job.architecture, state.weights.numpy()[0]), loss
+    return layout(job.architecture).unpack(state.weights.numpy()[0]), loss

@@ -12,6 +12,7 @@ from qap.datasets.dataset import Dataset, Split
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
+from qap.models.circuit import layout
 from qap.plan import Plan, Precision
 from qap.training.job import Job, Soft
 from qap.training.population.masks import keep_counts
@@ -50,11 +51,6 @@ def plan_tensors(architecture: Architecture, plans: Sequence[Plan | None], teach
     return Plans(*(tf.constant(part, tf.float32) for part in (np.stack(weight), inputs, np.stack(activation), knobs)))
 
 
-def _names(architecture: Architecture) -> list[str]:
-    """Return the order in which weights are packed."""
-    return [f"{name}/{part}" for part in ("kernel", "bias") for name in architecture.shapes]
-
-
 def check_weights(architecture: Architecture, weights: Weights) -> None:
     """Refuse weights of other names or shapes than the architecture has.
 
@@ -71,8 +67,7 @@ def check_weights(architecture: Architecture, weights: Weights) -> None:
 
 def weight_tensor(architecture: Architecture, weights: Sequence[Weights]) -> Any:
     """Return the latent weights of the lanes, (lanes, weights)."""
-    names = _names(architecture)
-    lanes = [np.concatenate([np.ravel(lane[name]) for name in names]) for lane in weights]
+    lanes = [layout(architecture).pack(lane) for lane in weights]
     return stack().tf.constant(np.stack(lanes), stack().tf.float32)
 
 
@@ -83,15 +78,6 @@ def mask_tensor(architecture: Architecture, lanes: Sequence[Mapping[str, np.ndar
         ones[f"{name}/kernel"], ones[f"{name}/bias"] = np.ones(shape), np.ones(shape[1])
     full = [{**ones, **{f"{name}/kernel": mask for name, mask in masks.items()}} for masks in lanes]
     return weight_tensor(architecture, full)
-
-
-def weight_arrays(architecture: Architecture, packed: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the latent weights of one lane by name, from its (weights,) array."""
-    shapes = [*architecture.shapes.values(), *((units,) for _, units in architecture.shapes.values())]
-    ends = np.cumsum([np.prod(shape) for shape in shapes])
-    parts = np.split(packed, ends[:-1])
-    names = _names(architecture)
-    return {name: part.reshape(shape).copy() for name, part, shape in zip(names, parts, shapes, strict=True)}
 
 
 def event_tensors(data: Dataset) -> Events:
