@@ -16,7 +16,8 @@ import numpy as np
 from qap.cost.hls_project import HELPERS, HLSProject, Port
 from qap.cost.hls_source import calls, strip_comments, synthesised
 from qap.errors import InputError
-from qap.firmware.csim import compiler, run_command
+from qap.firmware.csim import compiler
+from qap.firmware.processes import run_command
 
 HEADERS = (
     "ap_int.h", "ap_fixed.h", "ap_common.h", "ap_shift_reg.h", "hls_stream.h", "hls_math.h", "utils/x_hls_utils.h",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from qap.errors import InputError, QapError
+from qap.firmware.processes import Processes, Run, run_command
 from qap.firmware.project import Project
 
 OPTIMISATIONS = ("-O3", "-O2", "-O1", "-O0")
@@ -56,40 +55,6 @@ def compiler() -> tuple[list[str], list[str]]:
     return _compiler(os.environ.get("PATH", ""))
 
 
-def run_command(command: Sequence[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run a command in a session of its own; on time-out or interrupt all processes that it started end with it.
-
-    Parameters
-    ----------
-    command : sequence of str
-    folder : Path
-        Where it runs.
-    timeout : float
-        Seconds.
-
-    Raises
-    ------
-    subprocess.TimeoutExpired
-    """
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            output, errors = process.communicate(timeout=timeout)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-        return subprocess.CompletedProcess(command, process.returncode, output, errors)
-
-
 def require_compiler() -> None:
     """Refuse at once what would fail after hours.
 
@@ -115,7 +80,7 @@ def library(project: Project, optimise: str = "-O1") -> Path:
     return project.directory / "firmware" / f"{project.name}-{_stamp(project, optimise)}.so"
 
 
-def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT) -> Path:
+def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT, run: Run = run_command) -> Path:
     """Compile the C-simulation into a shared library, unless the one of the same sources is there.
 
     Parameters
@@ -125,6 +90,8 @@ def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT) 
         ``-O3`` gives the same bits, compiles three times longer and simulates faster.
     timeout : float
         Seconds.
+    run : callable, default run_command
+        Runs the compiler.
 
     Returns
     -------
@@ -149,13 +116,13 @@ def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT) 
     temporary = f"firmware/.{target.name}"
     includes = ["-I.", "-Ifirmware", "-Ifirmware/ap_types"]
     try:
-        _run([*command, *flags, optimise, *includes, "-c", unit.name, "-o", f"{unit.name}.o"], project, timeout)
-        _run([command[-1], "-shared", f"{unit.name}.o", "-o", temporary], project, timeout)
+        _run([*command, *flags, optimise, *includes, "-c", unit.name, "-o", f"{unit.name}.o"], project, timeout, run)
+        _run([command[-1], "-shared", f"{unit.name}.o", "-o", temporary], project, timeout, run)
     finally:
         for name in (unit.name, f"{unit.name}.o"):
             (folder / name).unlink(missing_ok=True)
     try:
-        _try(folder / temporary, project, timeout)
+        _try(folder / temporary, project, timeout, run)
     except QapError:
         (folder / temporary).unlink()
         raise
@@ -170,7 +137,7 @@ function(*((ctypes.c_double * int(size))() for size in sys.argv[3:]))
 """
 
 
-def _try(path: Path, project: Project, timeout: float) -> None:
+def _try(path: Path, project: Project, timeout: float, run: Run) -> None:
     """Simulate one event in a process of its own: a failing assertion in the firmware would end this one.
 
     Raises
@@ -181,7 +148,7 @@ def _try(path: Path, project: Project, timeout: float) -> None:
     sizes = [str(port.size) for port in (*project.inputs, *project.outputs)]
     command = [sys.executable, "-c", _FIRST_CALL, str(path.absolute()), f"{project.name}_double", *sizes]
     try:
-        done = run_command(command, Path.cwd(), timeout)
+        done = run(command, Path.cwd(), timeout)
     except subprocess.TimeoutExpired:
         raise project.fail(f"the C-simulation has not finished one event after {timeout:.0f} s") from None
     if done.returncode:
@@ -190,9 +157,9 @@ def _try(path: Path, project: Project, timeout: float) -> None:
         raise project.fail(f"the C-simulation ends at its first event: {said}")
 
 
-def _run(command: Sequence[str], project: Project, timeout: float) -> None:
+def _run(command: Sequence[str], project: Project, timeout: float, run: Run) -> None:
     try:
-        done = run_command(command, project.directory, timeout)
+        done = run(command, project.directory, timeout)
     except subprocess.TimeoutExpired:
         raise project.fail(
             f"g++ has not finished after {timeout:.0f} s: the network may be too large for Strategy Latency"
@@ -211,7 +178,7 @@ def build_all(
     timeout: float = TIMEOUT,
     done: Callable[[Project, Path | QapError], None] | None = None,
 ) -> list[Path | QapError]:
-    """Build several projects at the same time.
+    """Build several projects at the same time; Ctrl-C ends all compilers.
 
     Parameters
     ----------
@@ -236,8 +203,11 @@ def build_all(
     projects = list(projects)
     compiler()
     results: dict[int, Path | QapError] = {}
-    with ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1) as pool:
-        futures = {pool.submit(build, project, optimise=optimise, timeout=timeout): i for i, project in enumerate(projects)}
+    with ThreadPoolExecutor(max_workers=jobs or os.cpu_count() or 1) as pool, Processes() as processes:
+        futures = {
+            pool.submit(build, project, optimise=optimise, timeout=timeout, run=processes.run): i
+            for i, project in enumerate(projects)
+        }
         for future in as_completed(futures):
             index = futures[future]
             try:

@@ -15,8 +15,9 @@ from typing import Any
 from qap.errors import InputError
 from qap.files import write_text
 from qap.plan import Precision
+from qap.rtl.solver import DIGITS, SOLVER, TIMEOUT
 from qap.rtl.tools import da4ml
-from qap.rtl.trace import DIGITS, SOLVER, Traced, trace
+from qap.rtl.trace import Traced, trace
 
 FILE = "design.json"
 LOGIC = "logic.json"
@@ -118,12 +119,13 @@ def write_design(
     name: str = "qap_rtl",
     solver: Mapping[str, Any] = SOLVER,
     digits: int = DIGITS,
+    timeout: float = TIMEOUT,
 ) -> Design:
     """Write a model as a pipelined Verilog project.
 
     Parameters
     ----------
-    model, inputs, solver, digits
+    model, inputs, solver, digits, timeout
         As in `qap.rtl.trace`.
     directory : path
         A former design there is replaced once the new one is complete.
@@ -143,7 +145,7 @@ def write_design(
     ToolMissingError
         da4ml is not installed.
     QapError
-        A layer with more signed digits than `digits`.
+        A layer with more signed digits than `digits`, or a design too large for the time given.
     """
     directory = Path(directory)
     if not name.isascii() or not name.isidentifier():
@@ -152,9 +154,8 @@ def write_design(
         raise InputError(f"adders_per_stage: expected a number from 1, received {adders_per_stage!r}")
     if directory.exists() and not (directory / FILE).is_file() and (not directory.is_dir() or any(directory.iterdir())):
         raise InputError(f"{directory}: holds other files than a design: give an empty or a new directory")
-    return write_traced(
-        trace(model, inputs, solver=solver, digits=digits), directory, adders_per_stage=adders_per_stage, name=name
-    )
+    traced = trace(model, inputs, solver=solver, digits=digits, timeout=timeout)
+    return write_traced(traced, directory, adders_per_stage=adders_per_stage, name=name)
 
 
 def write_traced(traced: Traced, directory: Path, *, adders_per_stage: int = 5, name: str = "qap_rtl") -> Design:

@@ -9,14 +9,16 @@ import math
 import os
 import subprocess
 import tempfile
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qap.errors import InputError, QapError
-from qap.firmware.csim import compiler, run_command
+from qap.firmware.csim import compiler
+from qap.firmware.processes import Run, run_command
 from qap.rtl.design import LOGIC, Design, Wire
 from qap.rtl.tools import Verilator, da4ml, verilator
 
@@ -47,7 +49,7 @@ def library(design: Design) -> Path:
     return design.directory / "simulation" / f"{design.name}-{design.stamp()}.so"
 
 
-def build_simulation(design: Design, *, timeout: float = TIMEOUT) -> Path:
+def build_simulation(design: Design, *, timeout: float = TIMEOUT, run: Run = run_command) -> Path:
     """Compile the design's Verilog with Verilator and g++, unless that of the same sources is there.
 
     Parameters
@@ -55,6 +57,8 @@ def build_simulation(design: Design, *, timeout: float = TIMEOUT) -> Path:
     design : Design
     timeout : float, default 600
         Seconds.
+    run : callable, default run_command
+        Runs Verilator and g++.
 
     Returns
     -------
@@ -79,23 +83,23 @@ def build_simulation(design: Design, *, timeout: float = TIMEOUT) -> Path:
     compile_ = [*command, *flags, "-std=c++17", "-O0", "-pthread", *includes]
     with tempfile.TemporaryDirectory(prefix=".build.", dir=target.parent) as temporary:
         folder = Path(temporary)
-        runtime = _runtime(design, tool, compile_, folder, timeout)
+        call = partial(_run, folder=folder, timeout=timeout, design=design, run=run)
+        runtime = _runtime(tool, compile_, folder, call)
         sources = [f"../../{path}" for path in design.sources]
-        _run([
+        call([
             "env", f"VERILATOR_ROOT={tool.root}", str(tool.program), "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast",
             "--noassert", "--top-module", design.name, "--prefix", "Vtop", "--Mdir", ".", "-Wno-fatal", *sources,
-        ], folder, timeout, design, "Verilator")  # fmt: skip
+        ], "Verilator")  # fmt: skip
         (folder / "harness.cpp").write_text(HARNESS)
         parts = sorted(path.name for path in folder.glob("*.cpp"))  # one unit reads the headers once
         (folder / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in parts))
-        _run([*compile_, "-I.", "-c", "all.cpp", "-o", "all.o"], folder, timeout, design, "g++")
-        link = [command[-1], "-shared", "-pthread", "all.o", str(runtime), "-o", "simulation.so"]
-        _run(link, folder, timeout, design, "g++")
+        call([*compile_, "-I.", "-c", "all.cpp", "-o", "all.o"], "g++")
+        call([command[-1], "-shared", "-pthread", "all.o", str(runtime), "-o", "simulation.so"], "g++")
         (folder / "simulation.so").replace(target)
     return target
 
 
-def _runtime(design: Design, tool: Verilator, compile_: list[str], folder: Path, timeout: float) -> Path:
+def _runtime(tool: Verilator, compile_: list[str], folder: Path, call: Callable[[list[str], str], None]) -> Path:
     """Return Verilator's own runtime, compiled once per user, compiler and version."""
     source = tool.root / "include" / "verilated"
     digest = hashlib.sha256(" ".join(compile_).encode())
@@ -106,7 +110,7 @@ def _runtime(design: Design, tool: Verilator, compile_: list[str], folder: Path,
     if target.is_file():
         return target
     (folder / "runtime.cc").write_text(f'#include "{source}.cpp"\n#include "{source}_threads.cpp"\n')
-    _run([*compile_, "-c", "runtime.cc", "-o", "runtime.o"], folder, timeout, design, "g++")
+    call([*compile_, "-c", "runtime.cc", "-o", "runtime.o"], "g++")
     with contextlib.suppress(OSError):  # no home to write to: it is compiled again next time
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
@@ -115,9 +119,9 @@ def _runtime(design: Design, tool: Verilator, compile_: list[str], folder: Path,
     return folder / "runtime.o"
 
 
-def _run(command: list[str], folder: Path, timeout: float, design: Design, tool: str) -> None:
+def _run(command: list[str], tool: str, *, folder: Path, timeout: float, design: Design, run: Run) -> None:
     try:
-        done = run_command(command, folder, timeout)
+        done = run(command, folder, timeout)
     except subprocess.TimeoutExpired:
         raise QapError(
             f"{design.directory}: the simulation of the RTL is not built after {timeout:.0f} s: the design is too large for that"

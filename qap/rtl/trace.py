@@ -17,24 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from qap.digits import signed_digits
-from qap.errors import InputError, QapError
+from qap.errors import InputError
 from qap.firmware.graph import Call, flatten
 from qap.firmware.lowering import Lowered, features, lower
 from qap.firmware.rules.normalisation import scale_shift
-from qap.firmware.values import lowest_bit
 from qap.models.builders import Weights, quantize_weights
 from qap.plan import InputPlan, Plan, Precision
 from qap.rtl.element import Element, Target, cast, drops_ties, element, exponent, total
+from qap.rtl.solver import DIGITS, SOLVER, TIMEOUT, Solver
 from qap.rtl.tools import da4ml
 
-SOLVER: Mapping[str, Any] = {"hard_dc": 2}
-"""da4ml's options by default: adder trees at most two levels deeper than the shallowest."""
-DIGITS = 30_000
-"""Signed digits of one layer at most: da4ml's search for common sums takes half a minute for 9,400 and minutes for 21,000."""
 FINEST = -31
 """Exponent of the finest step that da4ml counts exactly."""
-KERNEL_BITS = 24
 BUILT = (
     "InputLayer", "QDense", "Dense", "TimeDistributed", "QActivation", "Activation", "ReLU", "BatchNormalization",
     "Dropout", "Add", "Subtract", "Concatenate", "Flatten", "Reshape",
@@ -73,7 +67,12 @@ class Traced:
 
 
 def trace(
-    model: Any, inputs: Precision | tuple[Precision, ...], *, solver: Mapping[str, Any] = SOLVER, digits: int = DIGITS
+    model: Any,
+    inputs: Precision | tuple[Precision, ...],
+    *,
+    solver: Mapping[str, Any] = SOLVER,
+    digits: int = DIGITS,
+    timeout: float = TIMEOUT,
 ) -> Traced:
     """Trace a model into combinational logic that gives QKeras's outputs bit for bit.
 
@@ -87,6 +86,8 @@ def trace(
         Options of ``da4ml.cmvm.solve``, for example ``{'hard_dc': 2}``.
     digits : int, default 30,000
         Signed digits of one layer's weights that are taken at most.
+    timeout : float, default 600
+        Seconds for da4ml's search of all layers.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def trace(
     ToolMissingError
         da4ml is not installed.
     QapError
-        A layer with too many digits.
+        A layer with too many digits, or a design too large for the time given.
     """
     da4ml("trace")
     graph = flatten(model)
@@ -114,12 +115,18 @@ def trace(
                          f"{len(graph.inputs)} and {len(graph.outputs)}")  # fmt: skip
     lowered = lower(model, inputs)
     with localcontext(prec=400):
-        tracer = _Tracer(dict(solver), digits, lowered.layers, lowered.types)
+        tracer = _Tracer(Solver(solver, digits, timeout), lowered.layers, lowered.types)
         return _run(tracer, lowered, inputs)
 
 
 def trace_plan(
-    plan: Plan, weights: Weights, inputs: Precision, *, solver: Mapping[str, Any] = SOLVER, digits: int = DIGITS
+    plan: Plan,
+    weights: Weights,
+    inputs: Precision,
+    *,
+    solver: Mapping[str, Any] = SOLVER,
+    digits: int = DIGITS,
+    timeout: float = TIMEOUT,
 ) -> Any:
     """Trace Dense layers one after the other from their plan, without Keras: the same logic in a fraction of the time.
 
@@ -128,7 +135,7 @@ def trace_plan(
     plan : Plan
     weights : mapping
         Latent weights by ``layer/kernel`` and ``layer/bias``.
-    inputs, solver, digits
+    inputs, solver, digits, timeout
         As in `trace`.
 
     Returns
@@ -144,7 +151,7 @@ def trace_plan(
     quantized = quantize_weights(plan, weights)
     first = next(iter(plan))
     with localcontext(prec=400):
-        tracer = _Tracer(dict(solver), digits, {}, {})
+        tracer = _Tracer(Solver(solver, digits, timeout), {}, {})
         ports = tracer.ports([inputs] * len(quantized[f"{first}/kernel"]))
         row = _array([element(port) for port in ports], (len(ports),))
         if plan.inputs is not None:
@@ -190,13 +197,10 @@ def _run(tracer: _Tracer, lowered: Lowered, inputs: Precision | tuple[Precision,
 
 
 class _Tracer:
-    """What the rules share: da4ml's options, the first port (which da4ml's constants copy), and the casts with ties."""
+    """What the rules share: the search, the first port (which da4ml's constants copy), and the casts with ties."""
 
-    def __init__(
-        self, solver: dict[str, Any], digits: int, layers: Mapping[str, str], types: Mapping[str, Mapping[str, str]]
-    ) -> None:
-        self.solver, self.digits, self.layers, self.types = solver, digits, layers, types
-        self.array = da4ml("trace").FixedVariableArray
+    def __init__(self, solver: Solver, layers: Mapping[str, str], types: Mapping[str, Mapping[str, str]]) -> None:
+        self.solver, self.layers, self.types = solver, layers, types
         self.like: Any = None
         self.ties = 0
 
@@ -246,25 +250,13 @@ class _Tracer:
         result = [Element(None, offset) for offset in offsets]
         columns = [j for j in range(kernel.shape[1]) if kernel[rows, j].any()] if rows else []
         if columns:
-            variables = self.array(np.array([row[i].variable for i in rows], object), self.solver)
-            self.check(layer, kernel)
-            for j, variable in zip(columns, np.ravel((variables @ kernel[np.ix_(rows, columns)])._vars), strict=True):
+            variables = np.array([row[i].variable for i in rows], object)
+            found = self.solver.matmul(self.own(layer), variables, kernel[np.ix_(rows, columns)])
+            for j, variable in zip(columns, found, strict=True):
                 result[j] = element(variable, offsets[j])
         for item in result:
             _check_step(self.own(layer), item)
         return result
-
-    def check(self, layer: str, kernel: np.ndarray) -> None:
-        """Refuse weights that da4ml does not hold, or cannot search in hours."""
-        lsb = lowest_bit(kernel)
-        whole = np.abs(np.ldexp(kernel, -lsb)).astype(np.int64)
-        if whole.max() >= 1 << KERNEL_BITS:
-            raise InputError(f"{self.own(layer)}: its weights need {int(whole.max()).bit_length()} bits together, "
-                             f"the RTL route takes {KERNEL_BITS}")  # fmt: skip
-        count = int(signed_digits(whole).sum())
-        if count > self.digits:
-            raise QapError(f"{self.own(layer)}: {count:,} signed digits are more than the {self.digits:,} that da4ml searches in "
-                           "minutes: use fewer weights or bits")  # fmt: skip
 
 
 def _target(text: str) -> Target | None:
@@ -386,12 +378,18 @@ def predict(traced: Traced, x: np.ndarray) -> np.ndarray:
     return np.asarray(traced.logic.predict(flat, n_threads=1), np.float64).reshape(len(x), *traced.output_shape)
 
 
-def da4ml_cost(model: Any, inputs: Precision | tuple[Precision, ...], *, solver: Mapping[str, Any] = SOLVER) -> float:
+def da4ml_cost(
+    model: Any,
+    inputs: Precision | tuple[Precision, ...],
+    *,
+    solver: Mapping[str, Any] = SOLVER,
+    timeout: float = TIMEOUT,
+) -> float:
     """Return da4ml's cost of a model's circuit, about one LUT each: the quick stand-in for synthesis.
 
     Parameters
     ----------
-    model, inputs, solver
+    model, inputs, solver, timeout
         As in `trace`.
     """
-    return trace(model, inputs, solver=solver).cost
+    return trace(model, inputs, solver=solver, timeout=timeout).cost

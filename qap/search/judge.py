@@ -182,9 +182,11 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
         return verdict
     noted = {candidate.id: candidate for candidate in candidates}
     found, missing = judge_rtl(
-        study, [one.candidate for one in verdict.judged], lambda candidate: rescorer.model(noted[candidate.id]),
-        context.data.input, context.data.test.x, say,
+        study.config.firmware, study.candidate_directory, [one.candidate for one in verdict.judged],
+        lambda candidate: rescorer.model(noted[candidate.id]), context.data.input, context.data.test.x, say,
     )  # fmt: skip
+    for sentence in missing:
+        study.log(sentence)
     judged = [replace(one, candidate=candidate) for one, candidate in zip(verdict.judged, found, strict=True)]
     return replace(verdict, judged=judged, missing=missing)
 

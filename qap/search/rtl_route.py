@@ -1,4 +1,4 @@
-"""The RTL route of a front: each candidate as pipelined Verilog, simulated on given events, synthesised where asked for."""
+"""The RTL route of candidates: each as pipelined Verilog, simulated on given events, synthesised where asked for."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from qap.candidate import Candidate, Cost, Figure, Parity
+from qap.config.schema import Firmware
 from qap.errors import InputError, QapError, ToolMissingError
 from qap.files import write_text
+from qap.firmware.processes import Processes
 from qap.plan import Precision
 from qap.rtl import Design, build_simulation, compare_rtl, load_design, load_synthesis, synthesise, write_design
 from qap.rtl.simulate import TIMEOUT
-from qap.search.study import Study
+from qap.rtl.solver import TIMEOUT as SEARCH
 
 FOLDER, NOTES = "rtl", "rtl.json"
 YOSYS = {
@@ -76,11 +78,6 @@ class _Circuit:
         self.notes |= values
         write_text(self.design.directory.with_name(NOTES), json.dumps(self.notes, indent=1) + "\n")
 
-    def gave_up(self, step: str, seconds: float) -> str | None:
-        """Return why a step failed earlier with as much time."""
-        noted = self.notes.get(step)
-        return None if noted is None or noted["seconds"] < seconds else str(noted["failed"])
-
     def judged(self) -> Candidate:
         cost = self.candidate.cost or Cost({})
         figures = {**cost.figures, **rtl_figures(self.design, self.synthesis)}
@@ -124,6 +121,12 @@ def _notes(path: Path) -> dict[str, Any]:
         return {}
 
 
+def _gave_up(notes: Mapping[str, Any], step: str, seconds: float) -> str | None:
+    """Return why a step failed earlier with as much time."""
+    noted = notes.get(step)
+    return None if noted is None or noted["seconds"] < seconds else str(noted["failed"])
+
+
 def _synthesis(design: Design) -> Cost | None:
     try:
         return load_synthesis(design)
@@ -135,7 +138,8 @@ def _synthesis(design: Design) -> Cost | None:
 class _Route:
     """What the steps share."""
 
-    study: Study
+    firmware: Firmware
+    folder: Callable[[Candidate], Path]
     model: Models
     inputs: Precision
     x: np.ndarray
@@ -150,11 +154,14 @@ class _Route:
 
     def circuit(self, candidate: Candidate, count: str) -> _Circuit | None:
         """Return a candidate's design, the earlier one where it is of the same weights; None where there can be none."""
-        directory = self.study.candidate_directory(candidate)
-        folder, adders = directory / FOLDER, self.study.config.firmware.adders_per_stage
-        of, notes = _digest(candidate, self.inputs, adders), _notes(directory / NOTES)
+        directory, adders = self.folder(candidate), self.firmware.adders_per_stage
+        folder, of, notes = directory / FOLDER, _digest(candidate, self.inputs, adders), _notes(directory / NOTES)
         try:
             if notes.get("of") == of:
+                reason = _gave_up(notes, "design", SEARCH)
+                if reason is not None:
+                    self.problems.add(WHAT["design"], candidate, reason)
+                    return None
                 design = load_design(folder)
                 if design.stamp() == notes.get("verilog"):
                     if notes.get("parity", {}).get("events") != len(self.x):
@@ -164,9 +171,12 @@ class _Route:
             pass  # no design there, or a damaged one: made again
         self.say(f"writing the RTL of {candidate.id} ({count})")
         try:
-            design = write_design(self.model(candidate), self.inputs, folder, adders_per_stage=adders)
+            design = write_design(self.model(candidate), self.inputs, folder, adders_per_stage=adders, timeout=SEARCH)
         except QapError as error:
-            self.failed("design", candidate, error, folder)
+            reason = self.failed("design", candidate, error, folder)
+            if _lasting(error):
+                directory.mkdir(parents=True, exist_ok=True)
+                write_text(directory / NOTES, json.dumps({"of": of, **_failure("design", reason, SEARCH)}) + "\n")
             return None
         circuit = _Circuit(candidate, design, {})
         circuit.note(of=of, verilog=design.stamp())
@@ -174,14 +184,13 @@ class _Route:
 
     def jobs(self, circuits: Sequence[_Circuit]) -> Iterator[tuple[str, _Circuit, float, Callable[..., Any]]]:
         """Yield what is left to do: step, circuit, time limit, function; the simulations first."""
-        firmware = self.study.config.firmware
         steps: list[tuple[str, float, Callable[..., Any]]] = [("simulation", TIMEOUT, build_simulation)]
-        steps += [("synthesis", firmware.synthesis_seconds, synthesise)] if firmware.synthesis else []
+        steps += [("synthesis", self.firmware.synthesis_seconds, synthesise)] if self.firmware.synthesis else []
         for step, seconds, function in steps:
             for circuit in circuits:
                 if (circuit.parity if step == "simulation" else circuit.synthesis) is not None:
                     continue
-                reason = circuit.gave_up(step, seconds)
+                reason = _gave_up(circuit.notes, step, seconds)
                 if reason is None:
                     yield step, circuit, seconds, function
                 else:
@@ -203,26 +212,38 @@ class _Route:
                 self.say(f"{candidate.id}: {result['lut']:,.0f} LUT by Yosys")
         except QapError as error:
             reason = self.failed(step, candidate, error, design.directory)
-            if not isinstance(error, ToolMissingError | InputError):  # a tool may be installed before the next run
-                circuit.note(**{step: {"seconds": seconds, "failed": reason}})
+            if _lasting(error):
+                circuit.note(**_failure(step, reason, seconds))
+
+
+def _lasting(error: QapError) -> bool:
+    """Return whether only more time helps: a tool may be installed before the next run."""
+    return not isinstance(error, ToolMissingError | InputError)
+
+
+def _failure(step: str, reason: str, seconds: float) -> dict[str, Any]:
+    return {step: {"seconds": seconds, "failed": reason}}
 
 
 def judge_rtl(
-    study: Study,
+    firmware: Firmware,
+    folder: Callable[[Candidate], Path],
     candidates: Sequence[Candidate],
     model: Models,
     inputs: Precision,
     x: np.ndarray,
     say: Say = lambda message: None,
 ) -> tuple[list[Candidate], tuple[str, ...]]:
-    """Write the candidates of a front as Verilog, simulate it and synthesise it where the study asks for it.
+    """Write candidates as Verilog, simulate it and synthesise it where the settings ask for it.
 
-    What was simulated or synthesised earlier is read; what has failed is tried again with more time only.
+    What was simulated or synthesised earlier is read; what has failed is tried again with more time only. Ctrl-C ends the tools.
 
     Parameters
     ----------
-    study : Study
-        Designs lie in ``candidates/<id>/rtl``, notes on them in ``rtl.json`` beside it.
+    firmware : Firmware
+        ``adders_per_stage``, ``synthesis``, ``synthesis_seconds``.
+    folder : callable
+        Returns where a candidate's files lie: its design in ``rtl``, notes on it in ``rtl.json``.
     candidates : sequence of Candidate
         With weights.
     model : callable
@@ -238,28 +259,21 @@ def judge_rtl(
     list of Candidate
         As given, with `parity_rtl` and the figures of `rtl_figures` where there are any.
     tuple of str
-        A sentence for each reason why something could not be made; it stands in the study's log too.
+        A sentence for each reason why something could not be made.
     """
-    route = _Route(study, model, inputs, x, say)
+    route = _Route(firmware, folder, model, inputs, x, say)
     found = [route.circuit(one, f"{number} of {len(candidates)}") for number, one in enumerate(candidates, 1)]
     circuits = [circuit for circuit in found if circuit is not None]
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        try:
-            jobs: Mapping[Future[Any], Any] = {
-                pool.submit(function, circuit.design, timeout=seconds): (step, circuit, seconds)
-                for step, circuit, seconds, function in route.jobs(circuits)
-            }
-            if jobs:
-                say(
-                    f"simulating the RTL of {len(circuits)} candidates" + " and synthesising it" * study.config.firmware.synthesis
-                )
-            for job in as_completed(jobs):
-                route.finish(job, *jobs[job])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun does not begin
-            raise
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool, Processes() as processes:
+        jobs: Mapping[Future[Any], Any] = {
+            pool.submit(function, circuit.design, timeout=seconds, run=processes.run): (step, circuit, seconds)
+            for step, circuit, seconds, function in route.jobs(circuits)
+        }
+        if jobs:
+            say(f"simulating the RTL of {len(circuits)} candidates" + " and synthesising it" * firmware.synthesis)
+        for job in as_completed(jobs):
+            route.finish(job, *jobs[job])
     missing = route.problems.sentences(len(candidates))
     for sentence in missing:
-        study.log(sentence)
         say(sentence)
     return [one if circuit is None else circuit.judged() for one, circuit in zip(candidates, found, strict=True)], missing

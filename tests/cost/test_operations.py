@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import time
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil, floor
@@ -29,7 +26,6 @@ from qap.cost.instrument import Row, merge
 from qap.cost.operations import LayerOperations, count_operations, fixed
 from qap.errors import InputError
 from qap.firmware import convert
-from qap.firmware.csim import run_command
 from qap.plan import Precision
 from tests.cost.hls_projects import convert_plain, oldest
 from tests.firmware.helpers import mlp
@@ -286,20 +282,6 @@ def test_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         count_operations(directory)
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
-
-
-def test_a_command_ends_with_all_that_it_started(tmp_path: Path) -> None:
-    script = "sleep 60 & echo $! > child; wait"
-    with pytest.raises(subprocess.TimeoutExpired):
-        run_command(["bash", "-c", script], tmp_path, 1.0)
-    child = int((tmp_path / "child").read_text())
-    for _ in range(100):
-        state = Path(f"/proc/{child}/stat")
-        if not state.exists() or state.read_text().split()[2] == "Z":
-            return
-        time.sleep(0.05)
-    os.kill(child, 9)
-    pytest.fail("the child of the command is still running")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,13 +28,15 @@ from qap.plan import LayerPlan, Precision
 from qap.report.data import Report
 from qap.report.page import render
 from qap.report.write import write_report
-from qap.rtl import Design, load_design, simulate
+from qap.rtl import Design, load_design, simulate, write_design
+from qap.rtl.tools import Verilator, verilator
 from qap.search import rtl_route
 from qap.search.judge import Verdict, judge
 from qap.search.run import make_context, run_search
 from qap.search.study import LOG, Study
 
 from ..conftest import INPUT, blobs
+from ..interrupts import interrupted, sleeper
 
 SMALL = [
     "model.hidden=[8]", "train.batch=200", "train.parent_epochs=3", "train.epochs=2", "prune.frequency=2", "data.input.bits=8",
@@ -150,7 +154,7 @@ def test_other_weights_or_stages_make_another_design(
         compared.append(design.stamp())
         return Parity(len(x), len(x), 0.0)
 
-    monkeypatch.setattr(rtl_route, "build_simulation", lambda design, timeout: None)  # other tests simulate
+    monkeypatch.setattr(rtl_route, "build_simulation", lambda design, **_: None)  # other tests simulate
     monkeypatch.setattr(rtl_route, "compare_rtl", compare)
     other = Study.create(tmp_path / "study", study.config)
     candidate = judged.judged[0].candidate
@@ -159,8 +163,9 @@ def test_other_weights_or_stages_make_another_design(
     def made(weights: Any, adders: int) -> tuple[Candidate, str]:
         changed = replace(other, config=_config(f"firmware.adders_per_stage={adders}"))
         (found,), missing = rtl_route.judge_rtl(
-            changed, [candidate.with_(weights=weights)], lambda one: _model(study, data, one), INPUT, data.test.x
-        )
+            changed.config.firmware, changed.candidate_directory, [candidate.with_(weights=weights)],
+            lambda one: _model(study, data, one), INPUT, data.test.x,
+        )  # fmt: skip
         assert missing == ()
         return found, _design(other, found).stamp()
 
@@ -237,9 +242,75 @@ def test_what_has_no_rtl_keeps_its_judgement(
         (large, [f"no RTL ({one.id}): too large {one.id}" for one in candidates]),
     ):
         monkeypatch.setattr(rtl_route, "write_design", refuse)
-        found, missing = rtl_route.judge_rtl(other, candidates, lambda one: one.id, INPUT, data.test.x)
+        found, missing = rtl_route.judge_rtl(
+            other.config.firmware, other.candidate_directory, candidates, lambda one: one.id, INPUT, data.test.x
+        )
         assert list(missing) == expected
         assert [one.to_dict() for one in found] == [one.to_dict() for one in candidates]
+
+
+def test_a_search_for_a_circuit_that_took_too_long_is_not_begun_again(
+    study: Study, data: Dataset, judged: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named and the other candidates go on; other weights, or more time, are tried."""
+    late, other = (judged.judged[0].candidate.with_(parity_rtl=None) for _ in range(2))
+    other = other.with_(plan=other.plan.map(_finer))
+    made: list[float] = []
+
+    def write(model: Any, inputs: Precision, directory: Path, *, timeout: float, **named: Any) -> Design:
+        made.append(timeout)
+        limit = 0.0 if directory.parent.name == late.id else timeout
+        return write_design(model, inputs, directory, timeout=limit, **named)
+
+    monkeypatch.setattr(rtl_route, "write_design", write)
+    monkeypatch.setattr(rtl_route, "build_simulation", lambda design, **_: None)
+    monkeypatch.setattr(rtl_route, "compare_rtl", lambda model, design, x: Parity(len(x), len(x), 0.0))
+
+    def judge_both(*candidates: Candidate) -> tuple[list[Candidate], tuple[str, ...]]:
+        return rtl_route.judge_rtl(
+            study.config.firmware, lambda one: tmp_path / one.id, candidates, lambda one: _model(study, data, one), INPUT,
+            data.test.x,
+        )  # fmt: skip
+
+    weights = study.weights(judged.judged[0].candidate)
+    both = [one.with_(weights=weights) for one in (late, other)]
+    for _ in range(2):
+        found, (sentence,) = judge_both(*both)
+        assert sentence.startswith(f"no RTL ({late.id}): fc1: da4ml has not found a circuit after 0 s: the design is too large")
+        assert [one.parity_rtl is None for one in found] == [True, False]
+        assert made == [rtl_route.SEARCH] * 2, "the first one is not tried again"
+    monkeypatch.setattr(rtl_route, "SEARCH", rtl_route.SEARCH + 1)
+    judge_both(*both)
+    assert made == [rtl_route.SEARCH - 1] * 2 + [rtl_route.SEARCH], "more time"
+
+
+def test_ctrl_c_ends_yosys_and_verilator_and_begins_nothing(
+    study: Study, data: Dataset, judged: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are stand-ins that sleep for ten minutes; the candidate itself is judged as ever afterwards."""
+    tool = sleeper(tmp_path / "pids")
+    monkeypatch.setattr("qap.rtl.synthesis.require_yosys", lambda: None)
+    monkeypatch.setattr("qap.rtl.synthesis._RUN", tool)
+    (tmp_path / "verilator").write_text(f"#!{sys.executable}\n{tool}")
+    (tmp_path / "verilator").chmod(0o755)
+    root = verilator().root
+    simulation = sys.modules["qap.rtl.simulate"]  # the package has a function of that name
+    monkeypatch.setattr(simulation, "verilator", lambda: Verilator(tmp_path / "verilator", root))
+    firmware = _config("firmware.synthesis=true").firmware
+    one = judged.judged[0].candidate.with_(weights=study.weights(judged.judged[0].candidate))
+    candidates = [one, one.with_(plan=one.plan.map(_finer))]
+    pids = interrupted(
+        lambda: rtl_route.judge_rtl(
+            firmware, lambda one: tmp_path / one.id, candidates, lambda one: _model(study, data, one), INPUT, data.test.x
+        ),
+        tmp_path / "pids",
+    )
+    assert len(pids) <= min(2 * len(candidates), os.cpu_count() or 1)
+    for candidate in candidates:
+        folder = tmp_path / candidate.id
+        assert "failed" not in (folder / rtl_route.NOTES).read_text(), "an interrupt is no reason"
+        assert not list((folder / "rtl").glob(".synthesis*"))
+        assert not list((folder / "rtl" / "simulation").glob("*"))
 
 
 def _finer(name: str, layer: LayerPlan) -> LayerPlan:
@@ -281,7 +352,7 @@ def test_the_time_of_a_synthesis_is_limited_and_more_time_is_used(
     real, tried = rtl_route.synthesise, []
     large = judged.judged[0].candidate.id
 
-    def synthesise(design: Design, *, timeout: float) -> Cost:
+    def synthesise(design: Design, *, timeout: float, run: Any) -> Cost:
         tried.append(design.directory.parent.name)
         if large in tried[-1]:
             return real(design, timeout=0.01)
@@ -303,7 +374,7 @@ def test_the_time_of_a_synthesis_is_limited_and_more_time_is_used(
     notes = study.candidate_directory(judged.judged[0].candidate) / rtl_route.NOTES
     assert json.loads(notes.read_text())["synthesis"]["seconds"] == 6
     with monkeypatch.context() as changed:
-        changed.setattr(rtl_route, "synthesise", lambda design, timeout: _lut(90))
+        changed.setattr(rtl_route, "synthesise", lambda design, **_: _lut(90))
         longer, _ = _judged(study, data, limited[0], "firmware.synthesis_seconds=7")
     assert not longer.missing
     assert longer.judged[0].candidate.cost is not None
@@ -328,8 +399,9 @@ def test_the_smallest_circuit_is_synthesised(study: Study, data: Dataset, judged
     config = _config("firmware.synthesis=true")
     lines: list[str] = []
     (found,), missing = rtl_route.judge_rtl(
-        replace(study, config=config), [candidate], lambda one: _model(study, data, one), INPUT, data.test.x, lines.append
-    )
+        config.firmware, study.candidate_directory, [candidate], lambda one: _model(study, data, one), INPUT, data.test.x,
+        lines.append,
+    )  # fmt: skip
     assert missing == ()
     assert found.cost is not None
     print({name: found.cost[name] for name in ("da4ml_cost", *rtl_route.YOSYS.values())})
