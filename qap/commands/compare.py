@@ -72,14 +72,13 @@ def run(options: argparse.Namespace) -> int:
 
 def summary(rows: Sequence[Method], against: str) -> str:
     """Return the table as text for a terminal."""
-    from qap.report.comparison import columns
+    from qap.report.comparison import columns, problems
 
     found = [(title, cells) for title, cells in columns(rows, against) if title != "steps"]
     widths = [max(len(title), *map(len, cells)) for title, cells in found]
     texts = [[title for title, _ in found], *([cells[index] for _, cells in found] for index in range(len(rows)))]
     lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in texts]
-    lines += [f"{row.name}: {remark}" for row in rows for remark in row.remarks if remark.startswith(("refused", "not "))]
-    return "\n".join(lines)
+    return "\n".join([*lines, *problems(rows)])
 
 
 def _silent(progress: Progress) -> None:

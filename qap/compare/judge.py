@@ -30,6 +30,7 @@ from qap.metrics.agreement import agreement
 from qap.metrics.calibration import ece
 from qap.metrics.evaluate import evaluate
 from qap.models.builders import set_weights
+from qap.search.rtl_route import judge_rtl
 
 FLOAT_BITS = 32
 """Of a weight of the float network, and of a bias of a TFLite model."""
@@ -95,13 +96,14 @@ def check_masks(candidate: Candidate, cost: Cost) -> None:
     for name, layer in candidate.plan.items():
         found = cost.layers[name]["sparsity_mask"].value
         allowed = max(TOLERANCE, 0.5 / np.prod(candidate.architecture.shapes[name])) + 1e-9
-        if layer.sparsity and abs(found - layer.sparsity) > allowed:
+        masked = layer.sparsity and layer.granularity.kind != "digit"  # of digits the plan says what has gone
+        if masked and abs(found - layer.sparsity) > allowed:
             raise InputError(f"{name}: the mask removes {found:.4f} of the weights, {layer.sparsity:.4f} were asked for")
 
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A quantized network before its build: model and project are None where no firmware is asked for."""
+    """A quantized network before its build: the project is None where no firmware is asked for, the model without RTL too."""
 
     candidate: Candidate
     cost: Cost
@@ -150,7 +152,10 @@ class Judge:
                 judged.append(self._exported(row, candidate))
             else:
                 judged.append(self._unbuilt(row, candidate, float_values(candidate), "float network: no firmware"))
-        return judged
+        if not self.config.firmware.rtl:
+            return judged
+        models = [found.model if isinstance(found := prepared.get(number), _Prepared) else None for number in range(len(judged))]
+        return [one if model is None else self._in_rtl(one, model) for one, model in zip(judged, models, strict=True)]
 
     def _result(self, row: Row, candidate: Candidate, scores: np.ndarray, further: Mapping[str, Any], remark: str = "") -> Result:
         values = {**metrics(self.context, scores, self.reference, self.config.compare.delta), **further}
@@ -169,10 +174,12 @@ class Judge:
         try:
             cost = self._cost(row, candidate)
             candidate = candidate.with_(cost=cost)
-            if not self.config.firmware.build:
+            if not self.config.firmware.build and not self.config.firmware.rtl:
                 return _Prepared(candidate, cost)
             model = self.context.builder(candidate.architecture, candidate.plan)
             set_weights(model, candidate.weights or {})
+            if not self.config.firmware.build:
+                return _Prepared(candidate, cost, model)
             project = convert(model, self.context.data.input, self.folder / row.name, self.config.firmware)
         except InputError as error:
             return Result(row, candidate, {}, f"refused: {error}")
@@ -185,6 +192,23 @@ class Judge:
         further = {**_figures(found.cost), "parity": compared.parity.fraction}
         candidate = found.candidate.with_(parity=compared.parity)
         return self._result(row, candidate, compared.logits, further, _said(compared.parity))
+
+    def _in_rtl(self, result: Result, model: Any) -> Result:
+        """Add what the RTL route finds of a quantized network: costs, `parity_rtl`, and what could not be made."""
+        data, candidate = self.context.data, result.candidate
+        if candidate is None or candidate.cost is None:
+            return result
+        (found,), problems = judge_rtl(
+            self.config.firmware, lambda _: self.folder / f"{result.row.name}-rtl", [candidate], lambda _: model, data.input,
+            data.test.x,
+        )  # fmt: skip
+        figures = found.cost.figures if found.cost is not None else {}
+        values = {**result.values, **{name: one.value for name, one in figures.items() if name not in candidate.cost.figures}}
+        parity = found.parity_rtl
+        if parity is not None:
+            values["parity_rtl"] = parity.fraction
+            problems += () if parity.proven else (f"RTL {_said(parity)}",)
+        return replace(result, candidate=found, values=values, remark="; ".join(filter(None, (*problems, result.remark))))
 
     def _unbuilt(self, row: Row, candidate: Candidate, further: Mapping[str, Any], remark: str) -> Result:
         """Judge a float network, or a quantized one where no firmware is asked for."""

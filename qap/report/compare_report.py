@@ -14,7 +14,7 @@ from qap.compare.store import Store
 from qap.config.schema import Study as Config
 from qap.datasets.dataset import Dataset
 from qap.files import write_text
-from qap.report.comparison import Method, columns, markdown, methods, write_compare_csv
+from qap.report.comparison import Method, columns, markdown, methods, problems, write_compare_csv
 from qap.report.comparison_figure import comparison, save_comparison
 
 
@@ -32,6 +32,7 @@ class Written:
 def notes(config: Config, data: Dataset) -> list[str]:
     """Return what a reader must know of the numbers."""
     section, train = config.compare, config.train
+    simulated = "C-simulation and RTL, where there are both, equal" if config.firmware.rtl else "C-simulation equals"
     widths = "-".join(map(str, (len(data.feature_names), *config.model.hidden, data.outputs)))
     return [
         f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} test events; "
@@ -41,7 +42,7 @@ def notes(config: Config, data: Dataset) -> list[str]:
         "Means over the seeds ± standard deviation, on the test split, which nothing was chosen on. "
         f"Differences to {section.against} are taken seed by seed, ± standard error of their mean.",
         f"The gate: the accuracy is at most {section.delta:g} below that of the float network of the same seed and number of "
-        "epochs. Bit-exact: seeds whose C-simulation equals QKeras on every test event. Zero weights and weight bits "
+        f"epochs. Bit-exact: seeds whose {simulated} QKeras on every test event. Zero weights and weight bits "
         "are counted on the quantized weights; structured granularities leave a smaller network, whose own weights are counted. "
         "LUT: csynth-equivalent, with the bands of docs/estimates.md; float networks and TFLite models have no firmware.",
     ]  # fmt: skip
@@ -71,7 +72,7 @@ def write_comparison(store: Store, config: Config, data: Dataset, command: str) 
         notes=said,
         columns=columns(rows, against),
         count=len(rows),
-        refused=[f"{row.name}: {remark}" for row in rows for remark in row.remarks if remark.startswith("refused")],
+        problems=problems(rows),
         image=base64.b64encode(figure.read_bytes()).decode(),
         command=command,
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from qap.files import write_text
+from qap.report.table import RTL_COLUMNS
 
 Line = Mapping[str, Any]
 """A result of `qap.compare.store`: a row with one seed."""
@@ -24,6 +25,11 @@ COSTS = (
     "sparsity_mask", "sparsity", "weight_memory_bits", "nonzero_weights", "ebops", "bops", "lut", "ff", "dsp", "bram_18k",
     "ii", "latency_cycles", "latency_ns", "parity", "file_bytes", "remark",
 )  # fmt: skip
+PARITIES = ("parity", "parity_rtl")
+CIRCUIT = {"da4ml_cost": "da4ml cost", "LUT_yosys": "LUT of the RTL, Yosys"}
+"""Figures of the RTL route that the table shows, where there are any; compare.csv has all of them."""
+PROBLEMS = ("refused", "not ", "no RTL", "RTL ")
+"""How a remark begins that says what is missing or not exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Method:
     gate : (int, int) or None
         Seeds that pass the gate, of how many.
     proven : (int, int) or None
-        Seeds that are bit-exact on every test event, of those with firmware.
+        Seeds that are bit-exact on every test event in all that was simulated of them, of those with firmware or RTL.
     remarks : tuple of str
     """
 
@@ -108,21 +114,22 @@ def methods(lines: Sequence[Line], order: Sequence[str], against: str) -> list[M
 
 def _gather(name: str, mine: list[Line], score: str, other: Mapping[int, float], against: str) -> Method:
     figures = {}
-    for key in (*SCORES, *ERRORS, *COSTS):
+    for key in (*SCORES, *ERRORS, *COSTS, *RTL_COLUMNS):
         values = [float(line[key]) for line in mine if isinstance(line.get(key), int | float) and key != "gate"]
         found = spread(values)
         if found is not None:
             figures[key] = found
     pairs = [line[score] - other[line["seed"]] for line in mine if score in line and line["seed"] in other]
     gates = [bool(line["gate"]) for line in mine if "gate" in line]
-    parities = [line["parity"] for line in mine if "parity" in line]
+    parities = [[line[key] for key in PARITIES if key in line] for line in mine]
+    parities = [found for found in parities if found]
     return Method(
         name,
         _steps(mine[0]) if mine else "",
         figures,
         spread(pairs) if name != against else None,
         (sum(gates), len(gates)) if gates else None,
-        (sum(parity == 1.0 for parity in parities), len(parities)) if parities else None,
+        (sum(min(found) == 1.0 for found in parities), len(parities)) if parities else None,
         tuple(dict.fromkeys(line["remark"] for line in mine if line.get("remark"))),
     )
 
@@ -137,7 +144,8 @@ def write_compare_csv(lines: Sequence[Line], order: Sequence[str], path: Path) -
     """Write compare.csv: a line for each row and seed, in the order of the study file; what does not apply stays empty."""
     scores = ERRORS if score_name(lines) == "rmse" else SCORES
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*FIRST, *scores, *COSTS], extrasaction="ignore", lineterminator="\n")
+    circuit = [name for name in (*RTL_COLUMNS, PARITIES[1]) if any(name in line for line in lines)]
+    writer = csv.DictWriter(text, [*FIRST, *scores, *COSTS, *circuit], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for line in sorted(lines, key=lambda line: (order.index(line["method"]), line["seed"])):
         writer.writerow({**{key: _plain(value) for key, value in line.items()}, "compress": " ".join(line["compress"])})
@@ -204,9 +212,24 @@ def columns(rows: Sequence[Method], against: str) -> list[tuple[str, list[str]]]
         ("weight bits", [amount(row.figures.get("weight_memory_bits")) for row in rows]),
         ("EBOPs", [amount(row.figures.get("ebops")) for row in rows]),
         ("LUT, estimated", [amount(row.figures.get("lut")) for row in rows]),
+        *((title, [amount(row.figures.get(name)) for row in rows]) for name, title in CIRCUIT.items() if _has(rows, name)),
         ("bit-exact", ["–" if row.proven is None else f"{row.proven[0]} of {row.proven[1]}" for row in rows]),
     ]
     return found
+
+
+def _has(rows: Sequence[Method], name: str) -> bool:
+    return any(name in row.figures for row in rows)
+
+
+def problems(rows: Sequence[Method]) -> list[str]:
+    """Return a sentence for each reason why a row was refused, is not exact or lacks something, with the rows it holds for."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for remark in row.remarks:
+            if remark.startswith(PROBLEMS):
+                found.setdefault(remark, []).append(row.name)
+    return [f"{', '.join(names)}: {remark}" for remark, names in found.items()]
 
 
 def _mean_only(found: Spread | None) -> Spread | None:
@@ -221,5 +244,5 @@ def markdown(rows: Sequence[Method], against: str, heading: str, notes: Sequence
     for index in range(len(rows)):
         lines.append("| " + " | ".join(cells[index].replace("|", "\\|") for _, cells in found) + " |")
     lines += ["", *notes]
-    refused = [f"- {row.name}: {remark}" for row in rows for remark in row.remarks if remark.startswith("refused")]
-    return "\n".join([*lines, *(["", *refused] if refused else [])]) + "\n"
+    said = [f"- {sentence}" for sentence in problems(rows)]
+    return "\n".join([*lines, *(["", *said] if said else [])]) + "\n"

