@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.quiet:
             print(message, file=sys.stderr)
 
-    kept = "nothing was delivered"
+    kept, problem = "nothing was delivered", None
     try:
         delivery, events, settings = _delivery(options, say)
         code = 1 if delivery.verdict == "not exact" else 0
@@ -79,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
         if code == 0 and (settings.rtl or options.rtl or options.synthesis):
             from qap.commands.firmware_rtl import add_rtl
 
-            delivery = add_rtl(delivery, events, settings.model_copy(update=_rtl(settings, options)), say)
+            delivery, problem = add_rtl(delivery, events, settings.model_copy(update=_rtl(settings, options)), say)
+            if problem is not None:
+                print(f"qap firmware: {problem}", file=sys.stderr)
         if code == 0:
             delivery = _stages(delivery, options.stage, say)
     except KeyboardInterrupt:
@@ -95,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     if code:
         print(f"qap firmware: not bit-exact; {delivery.directory} is kept for a look, do not use it", file=sys.stderr)
-    return code
+    return code if problem is None else problem.exit_code
 
 
 def _rtl(settings: Firmware, options: argparse.Namespace) -> dict[str, bool]:

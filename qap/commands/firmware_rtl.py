@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qap.config.schema import Firmware
+    from qap.errors import QapError
     from qap.firmware.deliver import Delivery, Events
 
 FOLDER = "rtl"
 
 
-def add_rtl(delivery: Delivery, events: Events | None, settings: Firmware, say: Callable[[str], None]) -> Delivery:
+Added = tuple["Delivery", "QapError | None"]
+"""A delivery with its RTL, and why something of it could not be made."""
+
+
+def add_rtl(delivery: Delivery, events: Events | None, settings: Firmware, say: Callable[[str], None]) -> Added:
     """Write a delivered model as Verilog, simulate it, and synthesise it where the settings ask for it.
 
     Parameters
@@ -28,45 +33,44 @@ def add_rtl(delivery: Delivery, events: Events | None, settings: Firmware, say: 
     Returns
     -------
     Delivery
-        With the key ``rtl`` in its record: ``parity``, ``figures``, ``real_events``.
-
-    Raises
-    ------
-    InputError
-        A model that the RTL route does not build.
-    ToolMissingError
-        da4ml, Verilator, g++ or Yosys is missing.
-    QapError
-        The design is too large for the time given.
+        With the key ``rtl`` in its record where it was simulated: ``parity``, ``figures``, ``real_events``.
+    QapError or None
+        What could not be made: a layer that the route does not build, da4ml, Verilator, g++ or Yosys missing, a design too
+        large for the time given.
     """
     import numpy as np
 
+    from qap.errors import QapError
     from qap.firmware.model_file import load_model
     from qap.firmware.vectors import parity_vectors
     from qap.rtl import compare_rtl, synthesise, write_design
-    from qap.rtl.tools import require_yosys, verilator
+    from qap.rtl.tools import verilator
     from qap.search.rtl_route import rtl_figures
 
-    verilator()  # before anything is written
-    if settings.synthesis:
-        require_yosys()
     project, model = delivery.project, load_model(delivery.directory / "model.keras")
-    say("writing the RTL")
     kind: Any = project.inputs[0].kind
-    design = write_design(
-        model, kind, delivery.directory / FOLDER, adders_per_stage=settings.adders_per_stage, name=f"{project.name}_rtl"
-    )
-    x = parity_vectors(model, kind)[0]
-    if events is not None:
-        x = np.concatenate([project.quantized(events.x)[0].reshape(-1, *x.shape[1:]), x])
-    say("simulating the RTL")
-    parity = compare_rtl(model, design, x)
-    synthesis = None
+    folder, name = delivery.directory / FOLDER, f"{project.name}_rtl"
+    try:
+        verilator()  # before anything is written
+        say("writing the RTL")
+        design = write_design(model, kind, folder, adders_per_stage=settings.adders_per_stage, name=name)
+        x = parity_vectors(model, kind)[0]
+        if events is not None:
+            x = np.concatenate([project.quantized(events.x)[0].reshape(-1, *x.shape[1:]), x])
+        say("simulating the RTL")
+        parity = compare_rtl(model, design, x)
+    except QapError as error:
+        return delivery, error
+    synthesis, problem = None, None
     if settings.synthesis and parity.proven:
         say("synthesising the RTL by Yosys")
-        synthesis = synthesise(design, timeout=settings.synthesis_seconds)
+        try:
+            synthesis = synthesise(design, timeout=settings.synthesis_seconds)
+        except QapError as error:
+            problem = error
     figures = {name: asdict(figure) for name, figure in rtl_figures(design, synthesis).items()}
-    return delivery.noted(rtl={"parity": asdict(parity), "figures": figures, "real_events": events is not None})
+    noted = {"parity": asdict(parity), "figures": figures, "real_events": events is not None}
+    return delivery.noted(rtl=noted), problem
 
 
 def said(record: Mapping[str, Any]) -> list[str]:

@@ -50,7 +50,7 @@ class SearchView:
         self._search, self._allowed = config.search, limits(config)
         self._console = Console(stderr=True, quiet=quiet)
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
             console=self._console,
         )  # fmt: skip
         self._task: TaskID = self._bar.add_task("starting", total=1.0, state="")
@@ -96,7 +96,7 @@ class SearchView:
             table = front_rows(list(standing.candidates), list(self._search.objectives), self._allowed)
             self._live.update(Group(self._bar, table) if standing.candidates else self._bar)
         elif not standing.message.startswith("training "):
-            self._console.print(f"{standing.message}: {state}", highlight=False)
+            self._line(f"{standing.message}: {state}")
 
     def say(self, message: str) -> None:
         """Show what happens after the search."""
@@ -104,4 +104,8 @@ class SearchView:
             self._bar.update(self._task, description=message, state="", completed=1.0)
             self._live.update(self._bar)
         else:
-            self._console.print(message, highlight=False)
+            self._line(message)
+
+    def _line(self, text: str) -> None:
+        """Print a line as it is: brackets are no markup, a file has no width."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)

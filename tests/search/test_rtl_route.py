@@ -8,7 +8,6 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from qap.search.study import LOG, Study
 
 from ..conftest import INPUT, blobs
 from ..interrupts import interrupted, sleeper
+from ..missing import without
 
 SMALL = [
     "model.hidden=[8]", "train.batch=200", "train.parent_epochs=3", "train.epochs=2", "prune.frequency=2", "data.input.bits=8",
@@ -202,8 +202,7 @@ def test_without_verilator_one_sentence_and_the_rest_goes_on(
 ) -> None:
     _forget(study, judged, "parity")
     with monkeypatch.context() as changed:
-        nowhere = SimpleNamespace(find_spec=lambda name: None)
-        changed.setattr("qap.rtl.tools.importlib", SimpleNamespace(util=nowhere))
+        without(changed, "verilator")
         verdict, lines = _judged(study, data)
     (sentence,) = verdict.missing
     assert sentence.startswith("RTL not simulated: verilator is missing")
