@@ -4,6 +4,9 @@
     python benchmarks/ramp_front.py train jets.npz ramp_60_11.npz --hidden 64 32 32 --seconds 60 --seed 11
     python benchmarks/hgq2/score.py ramp_60_11.npz
 
+`train … --designs folder --points 3 2 1 --best 0.7623` also writes the Verilog of the cheapest circuits that are so many points
+below the float accuracy on the validation split, proven against QKeras with Verilator; `lut.py` synthesises them.
+
 `events digits` writes scikit-learn's digits: 8 × 8 pixels of 0 to 16 as multiples of 1/16, the largest value at 15/16. CPU
 seconds are those of the search, float parent and compilation included, imports and the final export left out, as for the
 rival. EBOPs are traced on the training and validation split.
@@ -12,22 +15,27 @@ rival. EBOPs are traced on the training and validation split.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from qap.backend import stack
 from qap.candidate import Candidate
 from qap.config.load import load_config
 from qap.datasets.dataset import Dataset, Split
 from qap.datasets.load import load_dataset
-from qap.files import write_arrays
-from qap.models.builders import quantize_weights
+from qap.files import write_arrays, write_text
+from qap.firmware.vectors import parity_vectors
+from qap.models.builders import build, quantize_weights, set_weights
 from qap.models.scaling import rounded_inputs
 from qap.plan import Precision
+from qap.rtl import compare_rtl, write_design
 from qap.search.run import run_search, search_front
 from qap.search.study import Study
+from qap.training.keras_engine import logits
 
 SPLITS = ("train", "validation", "test")
 BATCH, SHARE = 1024, 8
@@ -104,6 +112,25 @@ def exported(front: list[Candidate], data: Dataset) -> dict[str, np.ndarray]:
     return {name: np.stack(values) for name, values in rows.items()}
 
 
+def designs(front: list[Candidate], data: Dataset, least: list[float], folder: Path) -> None:
+    """Write and prove the Verilog of the cheapest circuits that reach accuracies on the validation split."""
+    for accuracy in least:
+        good = [one for one in front if one.metrics["accuracy_validation"] >= accuracy]
+        if not good:
+            print(f"no circuit reaches {accuracy:.4f}")
+            continue
+        candidate = min(good, key=lambda one: one.cost["ebops_traced"])
+        model = build(candidate.architecture, candidate.plan)
+        set_weights(model, candidate.weights or {})
+        design = write_design(model, data.input, folder / f"{accuracy:.4f}")
+        vectors = np.concatenate([data.test.x, parity_vectors(model, data.input)[0]])
+        parity = compare_rtl(model, design, vectors)
+        scores = np.mean(logits(model, data.test.x).argmax(axis=1) == data.test.y)
+        known = {"test_accuracy": float(scores), "ebops": candidate.cost["ebops_traced"], "parity_rtl": parity.fraction}
+        write_text(design.directory / "point.json", json.dumps({**known, "vectors": len(vectors)}) + "\n")
+        print(json.dumps({**known, "da4ml": design.cost, "stages": design.stages}), flush=True)
+
+
 def main() -> int:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -117,15 +144,21 @@ def main() -> int:
     trains.add_argument("--hidden", type=int, nargs="+", required=True)
     trains.add_argument("--seconds", type=float, default=60.0)
     trains.add_argument("--seed", type=int, default=1)
-    trains.add_argument("overrides", nargs="*", help="settings of the study, for example search.ramp.distill=0")
+    trains.add_argument("--set", nargs="*", default=[], dest="overrides", help="settings, for example search.ramp.distill=0")
+    trains.add_argument("--designs", type=Path, help="folder for the Verilog of points of the front")
+    trains.add_argument("--points", type=float, nargs="+", default=[3, 2, 1], help="below --best (3 2 1)")
+    trains.add_argument("--best", type=float, default=0.7623, help="accuracy of the float network (0.7623)")
     options = parser.parse_args()
     if options.verb == "events":
         write_arrays(options.output, events(options.name))
         return 0
     data = dataset(options.events)
+    stack()  # imports are left out, as for the rival
     front = train(data, options.hidden, options.seconds, options.seed, options.overrides)
     write_arrays(options.output, exported(front, data))
     print(f"{len(front)} circuits on the front: {options.output}")
+    if options.designs:
+        designs(front, data, [options.best - points / 100 for points in options.points], options.designs)
     return 0
 
 

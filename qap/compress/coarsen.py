@@ -48,8 +48,15 @@ class Prices:
         """Loss per EBOP saved, infinite where nothing is saved."""
         return np.where(self.saving > 0, self.loss / np.maximum(self.saving, 1e-9), np.inf)
 
+    @property
+    def order(self) -> np.ndarray:
+        """Places of the changes that save something, the cheapest first."""
+        order = np.argsort(self.each, kind="stable")
+        return order[np.isfinite(self.each[order])]
 
-def _curvature(circuit: Circuit, moments: Moments, batch: int) -> np.ndarray:
+
+def curvature(circuit: Circuit, moments: Moments, batch: int) -> np.ndarray:
+    """Return F of each kernel weight, (kernels,), above 0."""
     return moments.second[: circuit.layout.kernels].astype(np.float64) * batch + 1e-9
 
 
@@ -60,7 +67,7 @@ def prices(circuit: Circuit, moments: Moments, seen: Seen, batch: int) -> Prices
     towards = coarser(value, latent)
     squared = np.maximum((towards - latent) ** 2 - (value - latent) ** 2, LEAST * (towards - value) ** 2)
     saving = (bits - significant_bits(towards)) * widths[here.source] * circuit.working
-    of_weights = 0.5 * _curvature(circuit, moments, batch) * squared
+    of_weights = 0.5 * curvature(circuit, moments, batch) * squared
     used = np.bincount(here.source, bits * circuit.working, here.units)
     of_units = 0.5 * seen.sensitivity * 3 * np.ldexp(1.0, -2 * circuit.steps) / 12 * CAUTION
     used = np.where(widths > FEWEST_BITS, used, 0)
@@ -72,7 +79,7 @@ def _without_units(circuit: Circuit, moments: Moments, seen: Seen, batch: int, p
     here = circuit.layout
     each = circuit.bits * widths_seen(circuit, seen.largest)[here.source] * circuit.working
     saved = np.bincount(here.source, each, here.units) + np.bincount(here.target, each, len(here.bias))[: here.units]
-    damage = 0.5 * _curvature(circuit, moments, batch) * circuit.quantized[: here.kernels] ** 2
+    damage = 0.5 * curvature(circuit, moments, batch) * circuit.quantized[: here.kernels] ** 2
     lost = np.bincount(here.source, damage, here.units)
     cost = np.where((saved > 0) & (here.unit_layer > 0), lost / np.maximum(saved, 1e-9), np.inf)
     cheap = np.nonzero(cost < price)[0]
@@ -107,8 +114,7 @@ def reduced(circuit: Circuit, moments: Moments, seen: Seen, batch: int, target: 
         if excess <= 0:
             return circuit
         found = prices(circuit, moments, seen, batch)
-        order = np.argsort(found.each, kind="stable")
-        order = order[np.isfinite(found.each[order])]
+        order = found.order
         if not len(order):
             return circuit
         count = min(int(np.searchsorted(np.cumsum(found.saving[order]), excess)) + 1, len(order))
@@ -221,7 +227,7 @@ class Folded:
         inner = units[: there.units]
         found = Circuit(smaller, weights, fractions, alive, cut(circuit.steps, inner))
         folded = Folded(self.whole, found, cut(self.places + 1, places) - 1, cut(self.units + 1, inner) - 1)
-        moved = Moments(cut(moments.first, places), cut(moments.second, places), moments.steps)
+        moved = Moments(cut(moments.first, places), cut(moments.second, places), cut(moments.slope, places), moments.steps)
         return folded, moved
 
 

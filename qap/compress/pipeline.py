@@ -11,6 +11,7 @@ from qap.candidate import Candidate
 from qap.compress import (
     allocate,
     cluster,
+    digit_pruning,
     equalize,
     iterative,
     lottery,
@@ -43,6 +44,7 @@ METHODS: dict[str, Method] = {
     "one_shot": one_shot.METHOD,
     "iterative": iterative.METHOD,
     "lottery": lottery.METHOD,
+    "digits": digit_pruning.METHOD,
     "low_rank": low_rank.METHOD,
     "cluster": cluster.METHOD,
     "sensitivity": sensitivity.METHOD,

@@ -234,6 +234,8 @@ class Ramp(Section):
     distill: Fraction = 0.5
     """Share of the soft loss, the float parent being the teacher; 0 turns it off."""
     temperature: AboveZero = 1.0
+    regrow: bool = True
+    """Let digits come back that gain more than those lose that must go for them."""
     tie_free: bool = False
     """Give each bias a last digit that is always set, below the accumulator's: nothing is left to round half to even."""
     polish: Annotated[float, Field(ge=0, lt=1)] = 0.15

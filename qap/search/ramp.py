@@ -18,13 +18,15 @@ import numpy as np
 from qap.candidate import Candidate
 from qap.compress.coarsen import Folded, reduced, tidied
 from qap.compress.context import Context, candidate_seed
+from qap.compress.regrow import regrown
 from qap.config.schema import Study as Config
-from qap.errors import InputError
+from qap.errors import InputError, QapError
 from qap.files import write_arrays
 from qap.metrics.evaluate import evaluate
 from qap.models.builders import build, float_logits
 from qap.models.circuit import Circuit, layout, of_weights, plain, scaled_largest, traced_ebops
 from qap.rtl import tie_free, trace_plan
+from qap.rtl.tools import da4ml
 from qap.search.searcher import Searcher
 from qap.search.study import read_arrays
 from qap.training.job import Soft, event_order
@@ -37,12 +39,17 @@ QUICK = 0.15, 0.1
 """The first part of a trajectory, and the part of the first circuit's EBOPs at its end: early digits cost next to nothing."""
 SLOWEST = 0.012
 """Of a trajectory at most in one epoch: a compilation must not become a leap."""
-RATE_FALLS = 0.1
+RATE_FALLS = 0.07
 FEWEST_STEPS = 100
 """On few events an epoch is as many passes over them as come nearest to it."""
 POLISH = 12
 """Epochs of a polish; in the first half digits go on falling, by up to `POLISH_FALL`."""
 POLISH_FALL = (0.0, 0.05, 0.1, 0.2)
+COLLAPSE = 0.05
+"""A circuit has collapsed when one that is hardly dearer scores so much better, as a part of that score."""
+HARDLY = 1.3
+PATIENCE, RETURNS = 3, 4
+"""Epochs for which a collapsed circuit is trained on as it is before its trajectory goes back; how often it may do so."""
 CHECKPOINT = 25
 """Epochs between checkpoints."""
 DEAREST = 4.5
@@ -60,6 +67,8 @@ class Now:
     folded: Folded
     moments: Moments
     seen: Seen
+    ebops: float = np.inf
+    score: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +97,8 @@ class Place:
         None before its first epoch, and while polishing.
     polish : int
         Polishes done.
+    waited, returns : int
+        Epochs since a circuit collapsed (−1 just after a return), and returns of the trajectory to an earlier one.
     """
 
     trajectory: int = 0
@@ -96,6 +107,8 @@ class Place:
     first: float = 0.0
     now: Now | None = None
     polish: int = 0
+    waited: int = 0
+    returns: int = 0
 
 
 class Ramp:
@@ -144,6 +157,8 @@ class Ramp:
         folded, moments = now.folded, now.moments
         circuit = folded.circuit
         if target is not None:
+            if self.settings.regrow and moments.steps:
+                circuit = regrown(circuit, moments, folded.seen(now.seen), self.batch, len(self.data.train), target)
             circuit = reduced(circuit, moments, folded.seen(now.seen), self.batch, target)
         folded = replace(folded, circuit=tidied(circuit))
         folded, moments = folded.narrowed(moments) or (folded, moments)
@@ -157,12 +172,11 @@ class Ramp:
         self.done += 1
         ebops = traced_ebops(whole, seen.largest)
         self.searcher.report(f"ramp: epoch {self.done}, {circuit.architecture}, {ebops:,.0f} EBOPs")
-        if whole.working.any():
-            self._offer(whole, seen, ebops)
-        return Now(folded, moments, seen)
+        score = self._offer(whole, seen, ebops) if whole.working.any() else -np.inf
+        return Now(folded, moments, seen, ebops, score)
 
-    def _offer(self, whole: Circuit, seen: Seen, ebops: float) -> None:
-        """Judge a circuit on the validation split, and store it where nothing found before is as good and as cheap."""
+    def _offer(self, whole: Circuit, seen: Seen, ebops: float) -> float:
+        """Return a circuit's score on the validation split; it is stored where nothing found before is as good and as cheap."""
         plan, weights = plain(whole, seen.largest, self.data.input)
         if self.settings.tie_free:
             plan, weights = tie_free(plan, weights, self.data.input)
@@ -174,18 +188,30 @@ class Ramp:
         largest = scaled_largest(whole, plan, seen.largest)
         self._measure(candidate, largest, ebops)
         if any(other.ebops <= one.ebops and other.score >= one.score for other in self.front):
-            return
+            return score
         self.front = [other for other in self.front if other.ebops < one.ebops or other.score > one.score] + [one]
         wall, cpu = time.perf_counter(), time.process_time()
         self.searcher.accept(candidate, largest, wall - self._clock[0], cpu - self._clock[1])
         self._clock = wall, cpu
+        return score
+
+    def better(self, now: Now) -> Snapshot | None:
+        """Return the cheapest member of the front beside which a circuit has collapsed, None where there is none."""
+        found = [
+            one for one in self.front
+            if now.ebops < one.ebops <= HARDLY * now.ebops and one.score - now.score > COLLAPSE * abs(one.score)
+        ]  # fmt: skip
+        return min(found, key=lambda one: one.ebops, default=None)
 
     def _measure(self, candidate: Candidate, largest: list[np.ndarray], ebops: float) -> None:
         """Renew what an EBOP costs in the cost that drives the ramp."""
         name = self.settings.cost
         if name == "da4ml":
             if self.done % MEASURED == 1:
-                self.price = trace_plan(candidate.plan, candidate.weights or {}, self.data.input).cost / max(ebops, 1.0)
+                try:
+                    self.price = trace_plan(candidate.plan, candidate.weights or {}, self.data.input).cost / max(ebops, 1.0)
+                except QapError as error:  # too large for the time given: what an EBOP cost before holds on
+                    self.searcher.study.log(f"ramp: da4ml's cost is not known: {error}")
         elif name != "ebops_traced":
             cost = self.searcher.counted(candidate, largest=largest).cost
             self.price = (cost[name] if cost is not None else 0.0) / max(ebops, 1.0)
@@ -204,6 +230,14 @@ class Ramp:
             cost = first * drop * (self.settings.smallest / drop) ** ((part - quick) / (1 - quick))
         return float(cost / self.price)
 
+    def part(self, ebops: float, first: float) -> float:
+        """Return the part of a trajectory's length at which it may have these EBOPs: `target` the other way round."""
+        quick, drop = QUICK
+        left = ebops * self.price / first
+        if left > drop:
+            return quick * float(np.log(left) / np.log(drop))
+        return quick + (1 - quick) * float(np.log(left / drop) / np.log(self.settings.smallest / drop))
+
 
 def check(config: Config, context: Context) -> PopulationEngine:
     """Return the engine of a study that the ramp can search.
@@ -213,6 +247,8 @@ def check(config: Config, context: Context) -> PopulationEngine:
     InputError
         Another engine than population, a model function of the user's own, an activation other than relu, methods or a last
         training that the ramp has no place for.
+    ToolMissingError
+        The cost is da4ml's, and da4ml is not installed.
     """
     if config.search.final_epochs or "compress" in config.model_fields_set:
         raise InputError("search.strategy: ramp chooses weights, not plans to train: leave out compress and search.final_epochs")
@@ -220,6 +256,8 @@ def check(config: Config, context: Context) -> PopulationEngine:
         raise InputError("search.strategy: ramp needs train.engine population and no model.function")
     if config.model.activation != "relu":
         raise InputError("search.strategy: ramp needs model.activation relu")
+    if config.search.ramp.cost == "da4ml":
+        da4ml("trace")
     return context.engine
 
 
@@ -248,11 +286,11 @@ def _next_part(ramp: Ramp, place: Place, took: float) -> float:
     """Return how far the trajectory is to be after its next epoch, as its share of the budget gives."""
     search, part = ramp.searcher.config.search, place.part
     share = (1 - ramp.settings.polish) / ramp.settings.trajectories
+    if search.trials is not None and place.number:
+        part += (1 - part) / max((place.trajectory + 1) * share * search.trials - ramp.done, 1)
     if search.seconds is not None and place.number:
         left = (place.trajectory + 1) * share * search.seconds - ramp.spent
-        part += min((1 - part) * took / max(left, took, 1e-3), SLOWEST)
-    if search.trials is not None:
-        part = max(part, place.number / max(share * search.trials - 1, 1))
+        part = max(part, place.part + min((1 - place.part) * took / max(left, took, 1e-3), SLOWEST))
     return min(part, 1.0)
 
 
@@ -261,15 +299,28 @@ def _trajectory(ramp: Ramp, place: Place, path: Path) -> Place:
     took, before = 0.0, ramp.spent
     while place.part < 1 and not ramp.exhausted:
         part, now = _next_part(ramp, place, took), place.now or ramp.first()
-        target = ramp.target(part, place.first) if place.number else None
+        target = ramp.target(part, place.first) if place.number and not place.waited else None
         rate = ramp.settings.learning_rate * RATE_FALLS**part
         now = ramp.step(now, f"{place.trajectory}/{place.number}", rate, target)
         first = place.first or traced_ebops(now.folded.circuit, now.folded.seen(now.seen).largest) * ramp.price
-        place = replace(place, number=place.number + 1, part=part, first=first, now=now)
+        place = _watched(ramp, replace(place, number=place.number + 1, part=part, first=first, now=now))
         took, before = ramp.spent - before, ramp.spent
         if place.number % CHECKPOINT == 0:
             save(ramp, place, path)
     return Place(place.trajectory + 1)
+
+
+def _watched(ramp: Ramp, place: Place) -> Place:
+    """Return where a trajectory goes on: from an earlier circuit where it has collapsed and training on has not helped."""
+    better = ramp.better(place.now) if place.now is not None else None
+    if better is None or place.returns == RETURNS:
+        return replace(place, waited=0)
+    if place.waited < PATIENCE:
+        return replace(place, waited=place.waited + 1)
+    folded = Folded.of(better.circuit)
+    now = Now(folded, Moments.zeros(folded.circuit.layout.size), better.seen, better.ebops, better.score)
+    part = min(place.part, max(ramp.part(better.ebops, place.first), 0.0))
+    return replace(place, now=now, part=part, waited=-1, returns=place.returns + 1)
 
 
 def _polish(ramp: Ramp, place: Place, path: Path) -> None:
@@ -295,7 +346,7 @@ def save(ramp: Ramp, place: Place, path: Path) -> None:
     """Write where a search stands, so that it goes on from there after a stop."""
     arrays = {
         "place": np.array([place.trajectory, place.number, place.polish, ramp.done, len(ramp.searcher.seen)]),
-        "values": np.array([place.part, place.first, ramp.price]),
+        "values": np.array([place.part, place.first, ramp.price, place.waited, place.returns]),
     }
     for name in ("score", "ebops"):
         arrays[f"front.{name}"] = np.array([getattr(one, name) for one in ramp.front])
@@ -307,7 +358,7 @@ def save(ramp: Ramp, place: Place, path: Path) -> None:
         folded, moments, seen = place.now.folded, place.now.moments, place.now.seen
         arrays["now.hidden"] = np.array(folded.circuit.layout.widths[1:-1])
         parts: list[tuple[object, tuple[str, ...]]] = [
-            (folded.circuit, CIRCUIT), (folded, ("places", "units")), (moments, ("first", "second", "steps")),
+            (folded.circuit, CIRCUIT), (folded, ("places", "units")), (moments, ("first", "second", "slope", "steps")),
             (seen, ("largest", "sensitivity")),
         ]  # fmt: skip
         for number, (part, names) in enumerate(parts):
@@ -326,7 +377,7 @@ def load(ramp: Ramp, path: Path) -> Place:
     arrays = read_arrays(path)
     try:
         trajectory, number, polish, ramp.done, seen = map(int, arrays["place"])
-        part, first, ramp.price = map(float, arrays["values"])
+        part, first, ramp.price, waited, returns = map(float, arrays["values"])
         rows = zip(*(arrays[f"front.{name}"] for name in (*CIRCUIT, "largest", "sensitivity", "score", "ebops")), strict=True)
         ramp.front = [
             Snapshot(Circuit(ramp.architecture.folded, *row[:4]), Seen(*row[4:6]), float(row[6]), float(row[7])) for row in rows
@@ -335,7 +386,7 @@ def load(ramp: Ramp, path: Path) -> Place:
     except (KeyError, ValueError, TypeError):
         raise InputError(f"{path}: damaged: remove it and resume, and the ramp begins again") from None
     ramp.searcher.take_known(seen)
-    return Place(trajectory, number, part, first, now, polish)
+    return Place(trajectory, number, part, first, now, polish, int(waited), int(returns))
 
 
 def _read_now(ramp: Ramp, arrays: Mapping[str, np.ndarray]) -> Now:
@@ -343,6 +394,7 @@ def _read_now(ramp: Ramp, arrays: Mapping[str, np.ndarray]) -> Now:
     layers = [replace(layer, units=int(units)) for layer, units in zip(whole.layers, arrays["now.hidden"], strict=False)]
     smaller = replace(whole, layers=(*layers, whole.layers[-1]))
     circuit = Circuit(smaller, *(arrays[f"now.0.{name}"] for name in CIRCUIT))
-    moments = Moments(arrays["now.2.first"], arrays["now.2.second"], int(arrays["now.2.steps"]))
+    first, second, slope = (arrays[f"now.2.{name}"] for name in ("first", "second", "slope"))
+    moments = Moments(first, second, slope, int(arrays["now.2.steps"]))
     seen = Seen(arrays["now.3.largest"], arrays["now.3.sensitivity"])
     return Now(Folded(whole, circuit, arrays["now.1.places"], arrays["now.1.units"]), moments, seen)

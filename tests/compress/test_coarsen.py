@@ -21,7 +21,9 @@ def _seen(circuit, x: np.ndarray, seed: int = 0) -> Seen:
 
 
 def _moments(size: int, seed: int = 0) -> Moments:
-    return Moments(np.zeros(size, np.float32), np.random.default_rng(seed).uniform(0, 1e-3, size).astype(np.float32), 10)
+    generator = np.random.default_rng(seed)
+    second, slope = generator.uniform(0, 1e-3, size), generator.normal(0, 1e-2, size)
+    return Moments(np.zeros(size, np.float32), second.astype(np.float32), slope.astype(np.float32), 10)
 
 
 def test_a_digit_is_priced_by_what_it_loses_and_saves(data) -> None:

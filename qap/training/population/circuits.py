@@ -21,16 +21,17 @@ WIDEST = 8
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Adam's moments of the packed weights, and the steps taken."""
+    """Adam's moments of the packed weights, the mean gradient of the last epoch, and the steps taken."""
 
     first: np.ndarray
     second: np.ndarray
+    slope: np.ndarray
     steps: int = 0
 
     @classmethod
     def zeros(cls, size: int) -> Moments:
         """Return the moments before the first step."""
-        return cls(np.zeros(size, np.float32), np.zeros(size, np.float32))
+        return cls(np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +134,13 @@ def train_epoch(
     count = len(rates)
     number = moments.steps + np.arange(1, count + 1)
     size = (rates * np.sqrt(1 - BETA_2**number) / (1 - BETA_1**number)).astype(np.float32)
-    keep = np.zeros((count, 1, len(circuit.architecture.layers)), np.int32)
     packed = (circuit.weights, moments.first, moments.second, circuit.alive)
     state = State(*(tf.constant(part[None], tf.float32) for part in packed))
-    schedule = Schedule(tf.constant(order[:, None]), tf.constant(keep), tf.constant(size[:, None]))
-    state, loss = program.train(state, plans, events, schedule, tf.constant(count))
+    schedule = Schedule(tf.constant(order[:, None]), None, tf.constant(size[:, None]))
+    state, slope, loss = program.settle(state, plans, events, schedule, tf.constant(count))
     trained = circuit.with_(weights=state.weights.numpy()[0])
-    return trained, Moments(state.first.numpy()[0], state.second.numpy()[0], moments.steps + count), float(loss[0, 0])
+    first, second, mean = (part.numpy()[0] for part in (state.first, state.second, slope))
+    return trained, Moments(first, second, mean, moments.steps + count), float(loss[0, 0])
 
 
 def probe(program: Program, circuit: Circuit, plans: Plans, events: Events, order: np.ndarray) -> Seen:

@@ -67,7 +67,7 @@ class Schedule(NamedTuple):
     ----------
     order : (steps, lanes, batch) int32 tensor of events
     keep : (steps, lanes, layers) int32 tensor
-        Weights that a renewal of the mask keeps, 0 for no renewal.
+        Weights that a renewal of the mask keeps, 0 for no renewal; None for `Program.settle`.
     rate : (steps, lanes) tensor
         Adam's step size, its bias correction included.
     """
@@ -107,6 +107,9 @@ class Program:
     train : (State, Plans, Events, Schedule, count) → (State, loss)
         `count` steps of an epoch, the masks applied once more at the end, as TF-MOT does; loss (lanes, 3) is the mean of
         the batches: total, hard, soft.
+    settle : (State, Plans, Events, Schedule, count) → (State, gradient, loss)
+        The same with masks that stay (`Schedule.keep` is None), a smaller program; gradient (lanes, weights) is the mean over the
+        steps, of pruned weights too.
     share : (State, Plans, Events, Schedule, count) → (State, loss)
         The same for one set of weights that many plans share (a supernet, after Cai et al., arXiv:1908.09791): state and rate
         have one lane; the tensors of the plans have a first axis of steps and a second of plans. Each plan prunes a copy of the
@@ -125,6 +128,7 @@ class Program:
         self._kernels = [inputs * units for inputs, units in self._shapes]
         self._sizes = self._kernels + [units for _, units in self._shapes]
         self.train = tf.function(self._train, jit_compile=True, autograph=False)
+        self.settle = tf.function(self._settle, jit_compile=True, autograph=False)
         self.share = tf.function(self._share, jit_compile=True, autograph=False)
         self.evaluate = tf.function(self._evaluate, jit_compile=True, autograph=False)
         self.probe = tf.function(self._probe, jit_compile=True, autograph=False)
@@ -132,7 +136,8 @@ class Program:
     @property
     def traces(self) -> int:
         """How often TensorFlow has traced the functions."""
-        return sum(one.experimental_get_tracing_count() for one in (self.train, self.share, self.evaluate, self.probe))
+        functions = (self.train, self.settle, self.share, self.evaluate, self.probe)
+        return sum(one.experimental_get_tracing_count() for one in functions)
 
     def _unpack(self, weights: Any) -> tuple[list[Any], list[Any]]:
         """Return kernels (lanes, inputs, units) and biases (lanes, units, 1)."""
@@ -220,6 +225,22 @@ class Program:
             lambda number, *_: number < count, step, (tf.constant(0), state, zero), parallel_iterations=1
         )
         return state._replace(weights=state.weights * state.masks), total / tf.cast(count, tf.float32)
+
+    def _settle(self, state: State, plans: Plans, events: Events, schedule: Schedule, count: Any) -> tuple[State, Any, Any]:
+        tf = stack().tf
+        grids = self.grids(plans)
+
+        def step(number: Any, state: State, slope: Any, total: Any) -> tuple[Any, State, Any, Any]:
+            state = state._replace(weights=state.weights * state.masks)
+            loss, gradient = self.gradient(signed(state.weights, grids), plans, events, schedule.order[number])
+            return number + 1, adam(state, gradient, schedule.rate[number], grids[..., 4]), slope + gradient, total + loss
+
+        zeros = tf.zeros_like(state.weights), tf.zeros((tf.shape(schedule.rate)[1], 3))
+        _, state, slope, total = tf.while_loop(
+            lambda number, *_: number < count, step, (tf.constant(0), state, *zeros), parallel_iterations=1
+        )
+        steps = tf.cast(count, tf.float32)
+        return state._replace(weights=state.weights * state.masks), slope / steps, total / steps
 
     def _share(self, state: State, plans: Plans, events: Events, schedule: Schedule, count: Any) -> tuple[State, Any]:
         tf = stack().tf

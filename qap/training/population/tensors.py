@@ -96,16 +96,20 @@ def evaluation_tensor(split: Split) -> Any:
     return stack().tf.constant(padded.reshape(batches, EVALUATION_BATCH, -1))
 
 
+def learning_rates(rate: float, decay: str, first: int, count: int, length: int) -> np.ndarray:
+    """Return the learning rates of `count` steps from step `first` (from 0) of a training of `length` steps."""
+    number = first + np.arange(count)
+    return rate * 0.5 * (1 + np.cos(np.pi * number / length)) if decay == "cosine" else np.full(count, rate)
+
+
 def step_sizes(job: Job, total: int) -> np.ndarray:
     """Return Adam's step size at each of `total` steps: learning rate × √(1 − β₂ᵗ) / (1 − β₁ᵗ), float32.
 
     The powers are rounded to float32 before the subtraction, as Keras does: at the first steps this is what counts.
     """
     number = np.arange(1, total + 1)
-    rate = np.full(total, job.learning_rate)
-    if job.decay == "cosine":
-        before, length = job.window or (0, total)
-        rate = job.learning_rate * 0.5 * (1 + np.cos(np.pi * (number - 1 + before) / length))
+    before, length = job.window or (0, total)
+    rate = learning_rates(job.learning_rate, job.decay, before, total, length)
     one = np.float32(1)
     first, second = (one - (np.float64(np.float32(beta)) ** number).astype(np.float32) for beta in (BETA_1, BETA_2))
     return rate.astype(np.float32) * np.sqrt(second) / first
