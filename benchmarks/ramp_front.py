@@ -38,8 +38,11 @@ from qap.search.study import Study
 from qap.training.keras_engine import logits
 
 SPLITS = ("train", "validation", "test")
-BATCH, SHARE = 1024, 8
+BATCH, SHARE = 512, 8
 """Events of a batch, at most one in so many of the training split."""
+PARENT = ((120.0, 12), (float("inf"), 30))
+"""Epochs of the float parent for budgets up to so many seconds. Chosen like the batch and the learning rate on the validation
+split of the jets, seeds 1 and 2."""
 
 
 def events(name: str) -> dict[str, np.ndarray]:
@@ -78,11 +81,11 @@ def dataset(path: Path) -> Dataset:
 
 def train(data: Dataset, hidden: list[int], seconds: float, seed: int, overrides: list[str]) -> list[Candidate]:
     """Search, and return the front."""
-    batch = min(BATCH, len(data.train) // SHARE)
+    batch, parent = min(BATCH, len(data.train) // SHARE), next(epochs for limit, epochs in PARENT if seconds <= limit)
     config = load_config(None, [
         "search.strategy=ramp", "search.trials=null", f"search.seconds={seconds}", "search.clock=cpu", f"seed={seed}",
         "search.objectives=[accuracy,ebops_traced]", "search.holdback=0", f"model.hidden={hidden}", "model.batchnorm=false",
-        f"train.batch={batch}", "train.parent_epochs=12", "firmware.build=false", *overrides,
+        f"train.batch={batch}", f"train.parent_epochs={parent}", "firmware.build=false", *overrides,
     ])  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         study: Study = run_search(config, Path(folder) / "study", data=data)

@@ -229,8 +229,8 @@ class Ramp(Section):
     """Where a trajectory ends: the part of its first circuit's cost."""
     cost: Literal["ebops_traced", "ebops", "LUT", "da4ml"] = "ebops_traced"
     """What falls along a trajectory."""
-    learning_rate: AboveZero = 0.004
-    """Falls to a tenth along a trajectory."""
+    learning_rate: AboveZero = 0.005
+    """Falls to a fourteenth along a trajectory."""
     distill: Fraction = 0.5
     """Share of the soft loss, the float parent being the teacher; 0 turns it off."""
     temperature: AboveZero = 1.0
