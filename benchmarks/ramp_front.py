@@ -19,11 +19,13 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qap.backend import stack
 from qap.candidate import Candidate
+from qap.compress import coarsen
 from qap.config.load import load_config
 from qap.datasets.dataset import Dataset, Split
 from qap.datasets.load import load_dataset
@@ -33,6 +35,7 @@ from qap.models.builders import build, quantize_weights, set_weights
 from qap.models.scaling import rounded_inputs
 from qap.plan import Precision
 from qap.rtl import compare_rtl, write_design
+from qap.search import ramp
 from qap.search.run import run_search, search_front
 from qap.search.study import Study
 from qap.training.keras_engine import logits
@@ -43,6 +46,18 @@ BATCH, SHARE = 512, 8
 PARENT = ((120.0, 12), (float("inf"), 30))
 """Epochs of the float parent for budgets up to so many seconds. Chosen like the batch and the learning rate on the validation
 split of the jets, seeds 1 and 2."""
+
+
+WITHOUT: dict[str, tuple[Any, str, Any]] = {
+    "units": (coarsen, "_without_units", lambda *_: None),
+    "activation bits": (coarsen, "FEWEST_BITS", 99),
+    "smaller programs": (coarsen, "WORTH", 0.0),
+    "returns": (ramp, "RETURNS", 0),
+}
+"""Pieces of the ramp that no setting turns off: module, name, and what stands for it."""
+SETTINGS = {
+    "distillation": "search.ramp.distill=0", "polish": "search.ramp.polish=0", "regrowth": "search.ramp.regrow=false",
+}  # fmt: skip
 
 
 def events(name: str) -> dict[str, np.ndarray]:
@@ -151,13 +166,17 @@ def main() -> int:
     trains.add_argument("--designs", type=Path, help="folder for the Verilog of points of the front")
     trains.add_argument("--points", type=float, nargs="+", default=[3, 2, 1], help="below --best (3 2 1)")
     trains.add_argument("--best", type=float, default=0.7623, help="accuracy of the float network (0.7623)")
+    trains.add_argument("--without", choices=[*WITHOUT, *SETTINGS], help="a piece of the ramp to switch off")
     options = parser.parse_args()
     if options.verb == "events":
         write_arrays(options.output, events(options.name))
         return 0
     data = dataset(options.events)
     stack()  # imports are left out, as for the rival
-    front = train(data, options.hidden, options.seconds, options.seed, options.overrides)
+    overrides = [*options.overrides, *([SETTINGS[options.without]] if options.without in SETTINGS else [])]
+    if options.without in WITHOUT:
+        setattr(*WITHOUT[options.without])
+    front = train(data, options.hidden, options.seconds, options.seed, overrides)
     write_arrays(options.output, exported(front, data))
     print(f"{len(front)} circuits on the front: {options.output}")
     if options.designs:
