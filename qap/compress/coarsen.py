@@ -19,7 +19,7 @@ from qap.training.population.circuits import Moments, Seen
 
 CAUTION = 10.0
 """Activations count for more than their estimate says: their bits are shared by many weights, and errors add up along a path."""
-FEWEST_BITS = 2
+FEWEST_BITS = 1
 """Of activations and features: below it they do not lose bits but their weights."""
 LEAST = 0.1
 """Of Δ² counts at least, where a weight's latent value lies on the way to the coarser one."""
