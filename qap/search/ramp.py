@@ -9,7 +9,7 @@ members of the front found, an epoch more each, with a falling learning rate.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,13 +43,15 @@ RATE_FALLS = 0.07
 FEWEST_STEPS = 100
 """On few events an epoch is as many passes over them as come nearest to it."""
 POLISH = 12
-"""Epochs of a polish; in the first half digits go on falling, by up to `POLISH_FALL`."""
-POLISH_FALL = (0.0, 0.05, 0.1, 0.2)
+"""Epochs of a polish; in the first half digits go on falling, by one of `POLISH_FALL`, or by up to `FARTHEST` to where the front
+lags behind."""
+POLISH_FALL, FARTHEST = (0.0, 0.05, 0.1, 0.2), 0.6
 COLLAPSE = 0.05
 """A circuit has collapsed when one that is hardly dearer scores so much better, as a part of that score."""
 HARDLY = 1.3
-PATIENCE, RETURNS = 3, 4
-"""Epochs for which a collapsed circuit is trained on as it is before its trajectory goes back; how often it may do so."""
+PATIENCE, RETURNS = 3, 8
+"""Epochs for which a collapsed circuit is trained on as it is before its trajectory goes back; how often it may do so, each time
+to a circuit that is dearer by the factor `HARDLY`."""
 CHECKPOINT = 25
 """Epochs between checkpoints."""
 DEAREST = 4.5
@@ -195,13 +197,13 @@ class Ramp:
         self._clock = wall, cpu
         return score
 
-    def better(self, now: Now) -> Snapshot | None:
-        """Return the cheapest member of the front beside which a circuit has collapsed, None where there is none."""
-        found = [
-            one for one in self.front
-            if now.ebops < one.ebops <= HARDLY * now.ebops and one.score - now.score > COLLAPSE * abs(one.score)
-        ]  # fmt: skip
-        return min(found, key=lambda one: one.ebops, default=None)
+    def better(self, now: Now, returns: int) -> Snapshot | None:
+        """Return where to go back to for the given time, None where a circuit has not collapsed."""
+        near = [one for one in self.front if now.ebops < one.ebops <= HARDLY * now.ebops]
+        if not any(one.score - now.score > COLLAPSE * abs(one.score) for one in near):
+            return None
+        dearer = [one for one in self.front if one.ebops >= now.ebops * HARDLY ** (1 + returns)]
+        return min(dearer, key=lambda one: one.ebops, default=near[-1])
 
     def _measure(self, candidate: Candidate, largest: list[np.ndarray], ebops: float) -> None:
         """Renew what an EBOP costs in the cost that drives the ramp."""
@@ -312,7 +314,7 @@ def _trajectory(ramp: Ramp, place: Place, path: Path) -> Place:
 
 def _watched(ramp: Ramp, place: Place) -> Place:
     """Return where a trajectory goes on: from an earlier circuit where it has collapsed and training on has not helped."""
-    better = ramp.better(place.now) if place.now is not None else None
+    better = ramp.better(place.now, place.returns) if place.now is not None else None
     if better is None or place.returns == RETURNS:
         return replace(place, waited=0)
     if place.waited < PATIENCE:
@@ -323,15 +325,44 @@ def _watched(ramp: Ramp, place: Place) -> Place:
     return replace(place, now=now, part=part, waited=-1, returns=place.returns + 1)
 
 
+def lagging(front: Sequence[Snapshot]) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each member of a front, by rising EBOPs, lies below the front's concave hull over log EBOPs; and the place
+    of the hull's next corner above it."""
+    x, y = np.log([max(one.ebops, 1.0) for one in front]), np.array([one.score for one in front])
+    corners: list[int] = []
+    for place in range(len(front)):
+        while len(corners) > 1:
+            a, b = corners[-2:]
+            if (y[b] - y[a]) * (x[place] - x[a]) > (y[place] - y[a]) * (x[b] - x[a]):
+                break
+            corners.pop()
+        corners.append(place)
+    return np.interp(x, x[corners], y[corners]) - y, np.array(corners)[np.searchsorted(corners, np.arange(len(front)))]
+
+
+def drawn(front: Sequence[Snapshot], generator: np.random.Generator) -> tuple[Snapshot, float]:
+    """Draw a member of a front to polish, and the part of its EBOPs that it is to lose.
+
+    By turns of chance evenly in log EBOPs, and where the front lags behind its hull: there from the hull's next corner down.
+    """
+    front = sorted(front, key=lambda one: one.ebops)
+    gaps, corners = lagging(front)
+    if generator.random() < 0.5 and gaps.sum() > 0:
+        place = int(generator.choice(len(front), p=gaps / gaps.sum()))
+        chosen = front[corners[place]]
+        return chosen, min(1 - front[place].ebops / chosen.ebops, FARTHEST)
+    places = np.log10([max(one.ebops, 1.0) for one in front])
+    wanted = generator.uniform(places.min(), min(places.max(), DEAREST))
+    return front[int(np.abs(places - wanted).argmin())], float(generator.choice(POLISH_FALL))
+
+
 def _polish(ramp: Ramp, place: Place, path: Path) -> None:
     """Train members of the front on until the budget is used up."""
     while not ramp.exhausted and ramp.front:
         save(ramp, place, path)
         generator = np.random.default_rng(candidate_seed(ramp.searcher.config.seed, f"polish/{place.polish}"))
-        places = np.log10([max(one.ebops, 1.0) for one in ramp.front])
-        wanted = generator.uniform(places.min(), min(places.max(), DEAREST))
-        chosen = ramp.front[int(np.abs(places - wanted).argmin())]
-        fall, folded = float(generator.choice(POLISH_FALL)), Folded.of(chosen.circuit)
+        chosen, fall = drawn(ramp.front, generator)
+        folded = Folded.of(chosen.circuit)
         now = Now(folded, Moments.zeros(folded.circuit.layout.size), chosen.seen)
         for epoch in range(POLISH):
             if ramp.exhausted:
