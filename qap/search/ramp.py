@@ -9,8 +9,7 @@ members of the front found, an epoch more each, with a falling learning rate.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +20,14 @@ from qap.compress.context import Context, candidate_seed
 from qap.compress.regrow import regrown
 from qap.config.schema import Study as Config
 from qap.errors import InputError, QapError
-from qap.files import write_arrays
 from qap.metrics.evaluate import evaluate
 from qap.models.builders import build, float_logits
 from qap.models.circuit import Circuit, layout, of_weights, plain, scaled_largest, traced_ebops
 from qap.rtl import tie_free, trace_plan
 from qap.rtl.tools import da4ml
+from qap.search.polish import drawn
+from qap.search.ramp_place import FILE, Now, Place, Snapshot, Standing, load, save
 from qap.search.searcher import Searcher
-from qap.search.study import read_arrays
 from qap.training.job import Soft, event_order
 from qap.training.population.circuits import Moments, Seen, Trainer
 from qap.training.population.engine import PopulationEngine, traced_events
@@ -43,9 +42,7 @@ RATE_FALLS = 0.07
 FEWEST_STEPS = 100
 """On few events an epoch is as many passes over them as come nearest to it."""
 POLISH = 12
-"""Epochs of a polish; in the first half digits go on falling, by one of `POLISH_FALL`, or by up to `FARTHEST` to where the front
-lags behind."""
-POLISH_FALL, FARTHEST = (0.0, 0.05, 0.1, 0.2), 0.6
+"""Epochs of a polish; in the first half digits go on falling (see `qap.search.polish`)."""
 COLLAPSE = 0.05
 """A circuit has collapsed when one that is hardly dearer scores so much better, as a part of that score."""
 HARDLY = 1.3
@@ -54,63 +51,8 @@ PATIENCE, RETURNS = 3, 8
 to a circuit that is dearer by the factor `HARDLY`."""
 CHECKPOINT = 25
 """Epochs between checkpoints."""
-DEAREST = 4.5
-"""Decimal logarithm of the EBOPs up to which is polished."""
-STATE = "ramp.npz"
-CIRCUIT = ("weights", "fractions", "alive", "steps")
 MEASURED = 5
 """Epochs between measurements of a cost that takes long."""
-
-
-@dataclass(frozen=True, eq=False)
-class Now:
-    """Where a trajectory stands; `seen` is of the whole circuit, so that one program serves all probes."""
-
-    folded: Folded
-    moments: Moments
-    seen: Seen
-    ebops: float = np.inf
-    score: float = np.inf
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """A circuit on the front so far: its score (higher is better) and traced EBOPs."""
-
-    circuit: Circuit
-    seen: Seen
-    score: float
-    ebops: float
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """How far a search has come.
-
-    Parameters
-    ----------
-    trajectory, number : int
-        Under way, and its epochs done.
-    part : float
-        Of the trajectory, 0 to 1.
-    first : float
-        Cost of its first circuit.
-    now : Now or None
-        None before its first epoch, and while polishing.
-    polish : int
-        Polishes done.
-    waited, returns : int
-        Epochs since a circuit collapsed (−1 just after a return), and returns of the trajectory to an earlier one.
-    """
-
-    trajectory: int = 0
-    number: int = 0
-    part: float = 0.0
-    first: float = 0.0
-    now: Now | None = None
-    polish: int = 0
-    waited: int = 0
-    returns: int = 0
 
 
 class Ramp:
@@ -218,6 +160,16 @@ class Ramp:
             cost = self.searcher.counted(candidate, largest=largest).cost
             self.price = (cost[name] if cost is not None else 0.0) / max(ebops, 1.0)
 
+    def standing(self, place: Place) -> Standing:
+        """Return what a file holds of this ramp."""
+        return Standing(place, self.front, self.done, self.price, len(self.searcher.seen))
+
+    def resume(self, standing: Standing) -> Place:
+        """Go on from what a file holds."""
+        self.front, self.done, self.price = standing.front, standing.done, standing.price
+        self.searcher.take_known(standing.seen)
+        return standing.place
+
     def first(self) -> Now:
         """Return the start of a trajectory."""
         folded = Folded.of(self.start)
@@ -276,8 +228,8 @@ def descend(searcher: Searcher) -> None:
         A study that `check` refuses.
     """
     ramp = Ramp(searcher)
-    path = searcher.study.directory / STATE
-    place = load(ramp, path) if path.is_file() else Place()
+    path = searcher.study.directory / FILE
+    place = ramp.resume(load(path, ramp.architecture)) if path.is_file() else Place()
     while place.trajectory < ramp.settings.trajectories and not ramp.exhausted:
         place = _trajectory(ramp, place, path)
     _polish(ramp, place, path)
@@ -308,7 +260,7 @@ def _trajectory(ramp: Ramp, place: Place, path: Path) -> Place:
         place = _watched(ramp, replace(place, number=place.number + 1, part=part, first=first, now=now))
         took, before = ramp.spent - before, ramp.spent
         if place.number % CHECKPOINT == 0:
-            save(ramp, place, path)
+            save(ramp.standing(place), path)
     return Place(place.trajectory + 1)
 
 
@@ -325,41 +277,10 @@ def _watched(ramp: Ramp, place: Place) -> Place:
     return replace(place, now=now, part=part, waited=-1, returns=place.returns + 1)
 
 
-def lagging(front: Sequence[Snapshot]) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far each member of a front, by rising EBOPs, lies below the front's concave hull over log EBOPs; and the place
-    of the hull's next corner above it."""
-    x, y = np.log([max(one.ebops, 1.0) for one in front]), np.array([one.score for one in front])
-    corners: list[int] = []
-    for place in range(len(front)):
-        while len(corners) > 1:
-            a, b = corners[-2:]
-            if (y[b] - y[a]) * (x[place] - x[a]) > (y[place] - y[a]) * (x[b] - x[a]):
-                break
-            corners.pop()
-        corners.append(place)
-    return np.interp(x, x[corners], y[corners]) - y, np.array(corners)[np.searchsorted(corners, np.arange(len(front)))]
-
-
-def drawn(front: Sequence[Snapshot], generator: np.random.Generator) -> tuple[Snapshot, float]:
-    """Draw a member of a front to polish, and the part of its EBOPs that it is to lose.
-
-    By turns of chance evenly in log EBOPs, and where the front lags behind its hull: there from the hull's next corner down.
-    """
-    front = sorted(front, key=lambda one: one.ebops)
-    gaps, corners = lagging(front)
-    if generator.random() < 0.5 and gaps.sum() > 0:
-        place = int(generator.choice(len(front), p=gaps / gaps.sum()))
-        chosen = front[corners[place]]
-        return chosen, min(1 - front[place].ebops / chosen.ebops, FARTHEST)
-    places = np.log10([max(one.ebops, 1.0) for one in front])
-    wanted = generator.uniform(places.min(), min(places.max(), DEAREST))
-    return front[int(np.abs(places - wanted).argmin())], float(generator.choice(POLISH_FALL))
-
-
 def _polish(ramp: Ramp, place: Place, path: Path) -> None:
     """Train members of the front on until the budget is used up."""
     while not ramp.exhausted and ramp.front:
-        save(ramp, place, path)
+        save(ramp.standing(place), path)
         generator = np.random.default_rng(candidate_seed(ramp.searcher.config.seed, f"polish/{place.polish}"))
         chosen, fall = drawn(ramp.front, generator)
         folded = Folded.of(chosen.circuit)
@@ -371,61 +292,3 @@ def _polish(ramp: Ramp, place: Place, path: Path) -> None:
             target = chosen.ebops * (1 - fall * epoch / (POLISH // 2)) if 0 < epoch <= POLISH // 2 else None
             now = ramp.step(now, f"polish/{place.polish}/{epoch}", rate, target)
         place = replace(place, polish=place.polish + 1)
-
-
-def save(ramp: Ramp, place: Place, path: Path) -> None:
-    """Write where a search stands, so that it goes on from there after a stop."""
-    arrays = {
-        "place": np.array([place.trajectory, place.number, place.polish, ramp.done, len(ramp.searcher.seen)]),
-        "values": np.array([place.part, place.first, ramp.price, place.waited, place.returns]),
-    }
-    for name in ("score", "ebops"):
-        arrays[f"front.{name}"] = np.array([getattr(one, name) for one in ramp.front])
-    for name in CIRCUIT:
-        arrays[f"front.{name}"] = np.array([getattr(one.circuit, name) for one in ramp.front])
-    for name in ("largest", "sensitivity"):
-        arrays[f"front.{name}"] = np.array([getattr(one.seen, name) for one in ramp.front])
-    if place.now is not None:
-        folded, moments, seen = place.now.folded, place.now.moments, place.now.seen
-        arrays["now.hidden"] = np.array(folded.circuit.layout.widths[1:-1])
-        parts: list[tuple[object, tuple[str, ...]]] = [
-            (folded.circuit, CIRCUIT), (folded, ("places", "units")), (moments, ("first", "second", "slope", "steps")),
-            (seen, ("largest", "sensitivity")),
-        ]  # fmt: skip
-        for number, (part, names) in enumerate(parts):
-            arrays.update({f"now.{number}.{name}": np.asarray(getattr(part, name)) for name in names})
-    write_arrays(path, arrays)
-
-
-def load(ramp: Ramp, path: Path) -> Place:
-    """Read where a search stood, and give the ramp its front.
-
-    Raises
-    ------
-    InputError
-        The file is damaged.
-    """
-    arrays = read_arrays(path)
-    try:
-        trajectory, number, polish, ramp.done, seen = map(int, arrays["place"])
-        part, first, ramp.price, waited, returns = map(float, arrays["values"])
-        rows = zip(*(arrays[f"front.{name}"] for name in (*CIRCUIT, "largest", "sensitivity", "score", "ebops")), strict=True)
-        ramp.front = [
-            Snapshot(Circuit(ramp.architecture.folded, *row[:4]), Seen(*row[4:6]), float(row[6]), float(row[7])) for row in rows
-        ]
-        now = _read_now(ramp, arrays) if "now.hidden" in arrays else None
-    except (KeyError, ValueError, TypeError):
-        raise InputError(f"{path}: damaged: remove it and resume, and the ramp begins again") from None
-    ramp.searcher.take_known(seen)
-    return Place(trajectory, number, part, first, now, polish, int(waited), int(returns))
-
-
-def _read_now(ramp: Ramp, arrays: Mapping[str, np.ndarray]) -> Now:
-    whole = ramp.architecture.folded
-    layers = [replace(layer, units=int(units)) for layer, units in zip(whole.layers, arrays["now.hidden"], strict=False)]
-    smaller = replace(whole, layers=(*layers, whole.layers[-1]))
-    circuit = Circuit(smaller, *(arrays[f"now.0.{name}"] for name in CIRCUIT))
-    first, second, slope = (arrays[f"now.2.{name}"] for name in ("first", "second", "slope"))
-    moments = Moments(first, second, slope, int(arrays["now.2.steps"]))
-    seen = Seen(arrays["now.3.largest"], arrays["now.3.sensitivity"])
-    return Now(Folded(whole, circuit, arrays["now.1.places"], arrays["now.1.units"]), moments, seen)

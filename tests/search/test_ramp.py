@@ -13,7 +13,7 @@ from qap.config.schema import Study as Config
 from qap.errors import InputError
 from qap.report.data import Report
 from qap.report.write import run_study
-from qap.search.ramp import STATE
+from qap.search.ramp_place import FILE
 from qap.search.run import run_search, trained
 from qap.search.searcher import Progress
 from qap.search.study import Study
@@ -64,7 +64,7 @@ def test_a_stopped_ramp_goes_on_and_ends_as_the_whole_one(whole: Path, file: Pat
 
         with pytest.raises(KeyboardInterrupt):
             run_search(config, directory, resume=directory.exists(), watch=stop)
-        assert (directory / STATE).is_file()
+        assert (directory / FILE).is_file()
     run_search(config, directory, resume=True)
     assert stored_lines(directory) == stored_lines(whole)
 
@@ -72,8 +72,8 @@ def test_a_stopped_ramp_goes_on_and_ends_as_the_whole_one(whole: Path, file: Pat
 def test_a_damaged_checkpoint_is_named(whole: Path, file: Path, tmp_path: Path) -> None:
     directory = tmp_path / "damaged"
     study = Study.create(directory, _config(file, "firmware.build=false"))
-    (study.directory / STATE).write_bytes(b"no archive")
-    with pytest.raises(InputError, match=rf"{STATE}: missing or damaged"):
+    (study.directory / FILE).write_bytes(b"no archive")
+    with pytest.raises(InputError, match=rf"{FILE}: missing or damaged"):
         run_search(study.config, directory, resume=True)
 
 
