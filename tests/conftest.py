@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from qap.datasets.dataset import Dataset, Table, prepare
+from qap.datasets.dataset import Dataset, prepare
+from qap.datasets.table import Table
 from qap.plan import LayerPlan, Plan, Precision
 
 settings.register_profile("ci", derandomize=True)  # a submission is judged on the same examples every time

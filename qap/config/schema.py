@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from qap.config.comparison import Compare
+from qap.config.data import Data
 from qap.config.fields import (
     MAX_BITS,
     AboveZero,
@@ -39,42 +40,6 @@ Score = Literal["accuracy", "auc", "auc_worst", "signal_efficiency", "rmse", "re
 CostFigure = Literal[
     "ebops", "ebops_traced", "bops", "weight_memory_bits", "LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns"
 ]  # fmt: skip
-
-
-class Grid(Section):
-    """Fixed-point type of a tensor; integer bits leave the sign out, as in ``quantized_bits``."""
-
-    bits: Bits = 10
-    integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] = 2
-
-    @model_validator(mode="after")
-    def _fits(self) -> Grid:
-        if self.bits < 2 or self.integer > self.bits - 1:
-            raise ValueError(f"expected 2 bits or more and integer bits up to bits − 1, received {self.bits},{self.integer}")
-        return self
-
-
-class Data(Section):
-    """Which events, how they are split and scaled, and the grid that the scaled features are rounded to."""
-
-    name: str = "jets"
-    """`jets` (embedded), `mnist`, or the path of an .npz file (arrays `features`; `labels` or `targets`)."""
-    signal: Annotated[int, Field(ge=0)] | str | None = None
-    """Name or number (from 0) of a class to tell from all others: two classes, two outputs."""
-    train_events: Positive | None = None
-    """Use only the first so many training events (None: all)."""
-    split: list[Fraction] = [0.7, 0.1, 0.2]
-    """Fractions for training, validation and test."""
-    split_seed: int = 42
-    scale: Literal["standard", "unit"] | AboveZero | Annotated[list[AboveZero], Field(min_length=1)] = "standard"
-    """`standard`ise; `unit`: divide by one power of two, into (-1, 1); or divide by a number, or one for each feature."""
-    input: Grid = Grid()
-
-    @model_validator(mode="after")
-    def _split_sums_to_one(self) -> Data:
-        if len(self.split) != 3 or abs(sum(self.split) - 1) > 1e-9 or min(self.split) <= 0:
-            raise ValueError(f"split: expected three fractions above 0 that add up to 1, received {self.split}")
-        return self
 
 
 class Model(Section):

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from qap.errors import InputError, suggestion
+from qap.datasets.scaling import Scale, divisors, on_grid, standard
+from qap.datasets.table import Table, check
+from qap.errors import InputError
 from qap.plan import Precision
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Events as read from a file, before any preparation.
-
-    Parameters
-    ----------
-    name : str
-        The data's name, shown in reports and figures.
-    features : (events, features) array
-    labels : (events,) integer array of classes, or None
-    targets : (events, outputs) array for regression, or None
-    weights : (events,) array of event weights, or None
-    feature_names, class_names : sequence of str
-    test_events : int, default 0
-        So many events at the end are the source's own test part.
-    """
-
-    name: str
-    features: np.ndarray
-    feature_names: Sequence[str]
-    labels: np.ndarray | None = None
-    targets: np.ndarray | None = None
-    weights: np.ndarray | None = None
-    class_names: Sequence[str] = ()
-    test_events: int = 0
-
-
-Scale = str | float | Sequence[float]
-"""How features become inputs: ``'standard'``, ``'unit'``, or what they are divided by."""
-MOST_SATURATED = 0.01
-"""Fraction of the training values that a divisor from the user may put outside the grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,158 +82,24 @@ class Dataset:
         return float(np.mean((x <= self.input.low) | (x >= self.input.high)))
 
 
-def _check_features(table: Table) -> None:
-    features = table.features
-    if features.ndim != 2 or features.dtype.kind not in "fiu" or not features.size:
-        raise InputError(
-            f"{table.name}: features: expected numbers of shape (events, features), received {features.dtype} of shape "
-            f"{features.shape}"
-        )
-    if len(table.feature_names) != features.shape[1]:
-        raise InputError(f"{table.name}: feature_names: expected {features.shape[1]} names, received {len(table.feature_names)}")
-    bad = ~np.isfinite(features)
-    if bad.any():
-        column = int(np.argmax(bad.any(axis=0)))
-        raise InputError(
-            f"{table.name}: {int(bad.sum())} feature values are NaN or infinite, the first in column "
-            f"'{table.feature_names[column]}', event {int(np.argmax(bad[:, column]))}: remove or replace them"
-        )
-
-
-def _check_labels(table: Table) -> None:
-    labels, events = table.labels, len(table.features)
-    if labels is None:
-        return
-    if labels.shape != (events,) or labels.dtype.kind not in "iub":
-        raise InputError(
-            f"{table.name}: labels: expected {events} integers, one for each event, received {labels.dtype} of shape "
-            f"{labels.shape}"
-        )
-    classes = len(table.class_names)
-    if classes < 2:
-        raise InputError(f"{table.name}: labels: expected two classes or more, received {classes}")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(f"{table.name}: labels: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}")
-
-
-def _check_targets(table: Table) -> None:
-    targets, events = table.targets, len(table.features)
-    if targets is None:
-        return
-    if targets.ndim != 2 or len(targets) != events or targets.dtype.kind not in "fiu" or not targets.shape[1]:
-        raise InputError(
-            f"{table.name}: targets: expected numbers of shape ({events}, outputs), received {targets.dtype} of shape "
-            f"{targets.shape}"
-        )
-    if not np.isfinite(targets).all():
-        raise InputError(f"{table.name}: targets: {int((~np.isfinite(targets)).sum())} values are NaN or infinite")
-
-
-def _check_weights(table: Table) -> None:
-    weights, events = table.weights, len(table.features)
-    if weights is None:
-        return
-    if weights.shape != (events,) or weights.dtype.kind not in "fiu" or not np.isfinite(weights).all():
-        raise InputError(
-            f"{table.name}: weights: expected {events} finite numbers, received {weights.dtype} of shape {weights.shape}"
-        )
-    if weights.min() < 0 or not weights.sum() > 0:
-        raise InputError(f"{table.name}: weights: expected 0 or more with a sum above 0, received {weights.min()} as least")
-
-
-def check(table: Table) -> None:
-    """Refuse a table that no network can learn from.
-
-    Raises
-    ------
-    InputError
-        Shapes that do not fit, NaN or infinite values, labels outside the classes, negative weights, neither or both of
-        labels and targets.
-    """
-    _check_features(table)
-    if (table.labels is None) == (table.targets is None):
-        raise InputError(f"{table.name}: expected either labels (classes) or targets (regression)")
-    _check_labels(table)
-    _check_targets(table)
-    _check_weights(table)
-
-
-def against_rest(table: Table, signal: int | str) -> Table:
-    """Return the table of a binary task: one class against all others.
-
-    Parameters
-    ----------
-    table : Table
-    signal : int or str
-        Number (from 0) or name of the class; it becomes class 1, all others class 0.
-
-    Raises
-    ------
-    InputError
-        No such class, or a table for regression; see `check` too.
-    """
-    check(table)
-    names = [str(name) for name in table.class_names]
-    if table.labels is None:
-        raise InputError(f"data.signal: received {signal!r}, but {table.name} is for regression and has no classes")
-    if isinstance(signal, str):
-        if signal not in names:
-            raise InputError(f"data.signal: {table.name} has no class {signal!r}{suggestion(signal, names)}")
-        signal = names.index(signal)
-    if not 0 <= signal < len(names):
-        raise InputError(f"data.signal: {table.name}: expected a number from 0 to {len(names) - 1}, received {signal}")
-    name = names[signal]
-    binary = (table.labels == signal).astype(np.int32)
-    return replace(table, name=f"{table.name}, {name} against the rest", labels=binary, class_names=(f"not {name}", name))
-
-
 def _parts(table: Table, split: Sequence[float], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the events of the training, validation and test part, shuffled; a test part of the source's own stays whole."""
-    events, own = len(table.features), table.test_events
-    order = np.random.default_rng(seed).permutation(events - own)
-    if own:
-        first = round(split[0] / (split[0] + split[1]) * (events - own))
-        parts = order[:first], order[first:], np.arange(events - own, events)
+    """Return the events of the training, validation and test part; those that are divided by fractions are shuffled."""
+    part = np.full(len(table.features), -1, np.int8) if table.part is None else table.part
+    own = [np.flatnonzero(part == number) for number in range(3)]
+    generator = np.random.default_rng(seed)
+    if table.part is None:
+        order = generator.permutation(len(part))
+        first, second = round(split[0] * len(part)), round((split[0] + split[1]) * len(part))
+        own = [order[:first], order[first:second], order[second:]]
+    elif not len(own[1]):
+        order = own[0][generator.permutation(len(own[0]))]
+        first = round(split[0] / (split[0] + split[1]) * len(order))
+        own = [order[:first], order[first:], own[2]]
     else:
-        first, second = round(split[0] * events), round((split[0] + split[1]) * events)
-        parts = order[:first], order[first:second], order[second:]
-    if min(len(part) for part in parts) < 1:
-        raise InputError(f"{table.name}: {events} events are too few for the split {list(split)}")
-    return parts
-
-
-def _standard(table: Table, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, scale = train.mean(axis=0), train.std(axis=0)
-    if (scale == 0).any():
-        column = int(np.argmax(scale == 0))
-        raise InputError(
-            f"{table.name}: feature '{table.feature_names[column]}' is constant in the training part: leave it out, or set "
-            "data.scale to unit"
-        )
-    return mean, scale
-
-
-def _divisors(table: Table, train: np.ndarray, scale: Scale, input: Precision) -> tuple[np.ndarray, np.ndarray]:
-    """Return zeros and what the features are divided by."""
-    count = train.shape[1]
-    if scale == "unit":
-        largest = float(np.abs(train).max())
-        if not largest:
-            raise InputError(f"{table.name}: data.scale: every feature of the training part is 0")
-        scale = math.ldexp(1.0, math.frexp(largest)[1])
-    values = np.asarray(scale, np.float64)
-    if values.shape not in ((), (count,)) or not (np.isfinite(values) & (values > 0)).all():
-        raise InputError(f"{table.name}: data.scale: expected a number above 0, or {count} of them, received {scale!r}")
-    scaled = train / values
-    outside = float(np.mean((scaled < input.low - input.step) | (scaled > input.high + input.step)))
-    if outside > MOST_SATURATED:
-        raise InputError(
-            f"{table.name}: data.scale: divided by {scale}, {outside:.1%} of the training values lie outside the grid "
-            f"{input.ap_fixed} ({input.low:g} to {input.high:g}): divide by more, or give data.input more integer bits"
-        )
-    if not np.ptp(input.quantize(scaled), axis=0).any():
-        raise InputError(f"{table.name}: data.scale: divided by {scale}, every feature is constant on the grid {input.ap_fixed}")
-    return np.zeros(count), np.broadcast_to(values, (count,)).copy()
+        own[0] = own[0][generator.permutation(len(own[0]))]
+    if min(len(events) for events in own) < 1:
+        raise InputError(f"{table.where}: {len(part)} events are too few for the split {list(split)}")
+    return own[0], own[1], own[2]
 
 
 def prepare(
@@ -285,17 +119,18 @@ def prepare(
     input : Precision
         Signed fixed-point type of the scaled features.
     split : three fractions, default (0.7, 0.1, 0.2)
-        Training, validation, test. Where the source has a test part of its own, that is the test part, and the first two
-        fractions divide the other events in their ratio.
+        Training, validation, test. Where the source has parts of its own, they stay; if it has no validation part, the first
+        two fractions divide its training events in their ratio.
     seed : int, default 42
         Seed of the permutation behind the split.
     train_events : int, optional
         Keep only the first so many training events. The scaling is that of the whole training part.
-    scale : {'standard', 'unit'}, number or sequence of (features,) numbers, default 'standard'
+    scale : {'standard', 'unit', 'lsb'}, number or sequence of (features,) numbers, default 'standard'
         ``standard``: subtract the training part's mean, divide by its standard deviation. ``unit``: divide all features by
         one power of two, the smallest above the training part's largest absolute value (256 for pixels up to 255), so that
-        ``ap_fixed<N+1,1>`` holds unsigned integers of N bits exactly and firmware takes their bits as they are. Numbers:
-        divide by them. What is only divided may be constant.
+        ``ap_fixed<N+1,1>`` holds unsigned integers of N bits exactly and firmware takes their bits as they are. ``lsb``: divide
+        each feature of hardware integers by its LSB times the power of two that all its integers fit in: all of them lie on the
+        grid exactly, and firmware shifts their bits by wiring. Numbers: divide by them. What is only divided may be constant.
 
     Returns
     -------
@@ -309,22 +144,16 @@ def prepare(
     """
     check(table)
     parts = _parts(table, split, seed)
-    train = table.features[parts[0]].astype(np.float64)
-    mean, divisor = _standard(table, train) if scale == "standard" else _divisors(table, train, scale, input)
+    mean, divisor = standard(table, parts[0]) if scale == "standard" else divisors(table, parts[0], scale, input)
     y = table.labels.astype(np.int32) if table.labels is not None else np.asarray(table.targets, np.float32)
     weights = np.ones(len(table.features), np.float32) if table.weights is None else table.weights.astype(np.float32)
-
-    def take(index: np.ndarray) -> Split:
-        x = input.quantize((table.features[index].astype(np.float64) - mean) / divisor)
-        return Split(x.astype(np.float32), y[index], weights[index])
-
-    splits = [take(part) for part in parts]
+    splits = [Split(on_grid(table.features, part, mean, divisor, input), y[part], weights[part]) for part in parts]
     if table.labels is not None:
         for name, part in zip(("training", "validation", "test"), splits, strict=True):
-            missing = sorted(set(range(len(table.class_names))) - set(part.y.tolist()))
+            missing = sorted(set(range(len(table.class_names))) - set(np.unique(part.y).tolist()))
             if missing:
                 raise InputError(
-                    f"{table.name}: the {name} part has no event of class '{table.class_names[missing[0]]}': give more "
+                    f"{table.where}: the {name} part has no event of class '{table.class_names[missing[0]]}': give more "
                     "events or another data.split"
                 )
     return Dataset(

@@ -1,16 +1,21 @@
-"""Find a dataset by name: an embedded set, images that a package ships, or an .npz file."""
+"""Find a dataset by name: an embedded set, images that a package ships, the published benchmark, or the user's files."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from qap.config.schema import Data
-from qap.datasets import mnist
-from qap.datasets.dataset import Dataset, Table, against_rest, prepare
+from qap.config.data import Data
+from qap.datasets import digits, mnist, openml
+from qap.datasets.dataset import Dataset, prepare
+from qap.datasets.files import FILE_KEYS, Reading, read_table
+from qap.datasets.readers.read import file_type
+from qap.datasets.table import Table, against_rest
 from qap.errors import InputError, suggestion
 from qap.plan import Precision
 
@@ -58,8 +63,9 @@ def read_npz(path: Path, name: str | None = None) -> Table:
             f"data.name: {path}: expected the arrays features and labels (or targets), received {', '.join(arrays) or 'none'}"
         )
     features, labels, targets = arrays["features"], arrays.get("labels"), arrays.get("targets")
-    if "lsb" in arrays and features.ndim == 2 and arrays["lsb"].shape == features.shape[1:]:
-        features = features * arrays["lsb"]
+    lsb = arrays["lsb"] if "lsb" in arrays and features.ndim == 2 and arrays["lsb"].shape == features.shape[1:] else None
+    if lsb is not None:
+        features = features * lsb
     names = [f"x{i}" for i in range(features.shape[1])] if features.ndim == 2 else []
     if features.ndim == 3:
         features, names = mnist.flat(features), list(mnist.pixel_names(*features.shape[1:]))
@@ -73,11 +79,55 @@ def read_npz(path: Path, name: str | None = None) -> Table:
         targets[:, None] if targets is not None and targets.ndim == 1 else targets,
         arrays.get("weights"),
         () if labels is None else tuple(map(str, arrays.get("class_names", classes))),
+        lsb=lsb,
+        source=str(path),
     )
 
 
-def load_dataset(data: Data | None = None, folder: Path | None = None) -> Dataset:
-    """Load and prepare the dataset of a study; nothing is downloaded.
+def _shipped(data: Data, folder: Path, say: Callable[[str], None]) -> Table:
+    """Return a set that is no file of the user's."""
+    sets: Mapping[str, Callable[[], Table]] = {
+        "mnist": mnist.shipped,
+        "digits": digits.shipped,
+        openml.NAME: lambda: openml.published(None if data.cache is None else folder / Path(data.cache).expanduser(), say),
+    }
+    if data.name not in sets:
+        raise InputError(
+            f"data.name: expected an embedded set, or a file that ends in .root, .h5, .parquet, .npz, .csv or .tsv, received "
+            f"'{data.name}'{suggestion(data.name, [*EMBEDDED, *sets])}"
+        )
+    set_ = [key for key in FILE_KEYS if getattr(data, key) != Data.model_fields[key].get_default(call_default_factory=True)]
+    if set_:
+        raise InputError(f"data.{set_[0]}: {data.name} has no columns to choose from: leave it out, or give a file in data.name")
+    return sets[data.name]()
+
+
+def _table(data: Data, folder: Path, watch: Callable[[Reading], None] | None, say: Callable[[str], None]) -> Table:
+    if data.files is not None:
+        return read_table(data, folder, watch)
+    plain = all(getattr(data, key) == Data.model_fields[key].get_default(call_default_factory=True) for key in FILE_KEYS)
+    if data.name in EMBEDDED:
+        file_name, name = EMBEDDED[data.name]
+        with resources.as_file(resources.files("qap.datasets") / file_name) as path:
+            if plain:
+                return read_npz(path, name)
+            return replace(read_table(data.model_copy(update={"name": str(path)}), folder, watch), name=name)
+    path = folder / Path(data.name).expanduser()
+    if plain and data.name.lower().endswith(".npz") and not set("*?") & set(data.name):
+        return read_npz(path)
+    if file_type(data.name) or path.exists() or Path(data.name).suffix:
+        return read_table(data, folder, watch)
+    return _shipped(data, folder, say)
+
+
+def load_dataset(
+    data: Data | None = None,
+    folder: Path | None = None,
+    *,
+    watch: Callable[[Reading], None] | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> Dataset:
+    """Load and prepare the dataset of a study; nothing is downloaded but the set of OpenML, if it is what `data.name` asks for.
 
     Parameters
     ----------
@@ -85,6 +135,10 @@ def load_dataset(data: Data | None = None, folder: Path | None = None) -> Datase
         The study file's section `data` (default: the embedded jets).
     folder : path, optional
         Where relative file names start (the study file's folder).
+    watch : callable, optional
+        Called with a `Reading` after each chunk of the user's files.
+    say : callable, optional
+        Called with a line of text before data is fetched.
 
     Returns
     -------
@@ -93,24 +147,14 @@ def load_dataset(data: Data | None = None, folder: Path | None = None) -> Datase
     Raises
     ------
     InputError
-        An unknown name, or a file that does not hold a usable table.
+        An unknown name, or a file that does not hold a usable table; see `qap.datasets.files.read_table`.
+    QapError
+        OpenML's set without a network.
     ToolMissingError
-        The package that ships the images is not installed.
+        The package that ships the images or reads the files is not installed.
     """
     data = data or Data()
-    if data.name in EMBEDDED:
-        file_name, name = EMBEDDED[data.name]
-        with resources.as_file(resources.files("qap.datasets") / file_name) as path:
-            table = read_npz(path, name)
-    elif data.name.endswith(".npz"):
-        table = read_npz((folder or Path()) / Path(data.name).expanduser())
-    elif data.name == "mnist":
-        table = mnist.shipped()
-    else:
-        raise InputError(
-            f"data.name: expected an embedded set or the path of an .npz file, received '{data.name}'"
-            f"{suggestion(data.name, [*EMBEDDED, 'mnist'])}"
-        )
+    table = _table(data, folder or Path(), watch, say)
     if data.signal is not None:
         table = against_rest(table, data.signal)
     return prepare(

@@ -11,7 +11,7 @@ from importlib import import_module
 
 import numpy as np
 
-from qap.datasets.dataset import Table
+from qap.datasets.table import Table
 from qap.errors import InputError, ToolMissingError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -74,9 +74,10 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str, where: str) -> Tabl
             raise InputError(f"data.name: {where}: {key}: expected {len(x)} integers, received {y.dtype} of shape {y.shape}")
     labels = np.concatenate([y_train, y_test])
     classes = tuple(str(label) for label in range(int(labels.max()) + 1))
+    part = np.repeat(np.array([0, 2], np.int8), [len(x_train), len(x_test)])
     pixels = np.concatenate([flat(x_train), flat(x_test)])
     names = pixel_names(*x_train.shape[1:]) if x_train.ndim == 3 else tuple(f"pixel_{i}" for i in range(pixels.shape[1]))
-    return Table(name, pixels, names, labels, class_names=classes, test_events=len(x_test))
+    return Table(name, pixels, names, labels, class_names=classes, part=part)
 
 
 def flat(images: np.ndarray) -> np.ndarray:

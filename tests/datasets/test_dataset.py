@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qap.config.schema import Data
-from qap.datasets.dataset import Dataset, Table, prepare
+from qap.config.data import Data
+from qap.datasets.dataset import Dataset, prepare
 from qap.datasets.load import load_dataset, read_npz
+from qap.datasets.table import Table
 from qap.errors import InputError
 from qap.plan import Precision
 

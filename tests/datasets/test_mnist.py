@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qap.config.data import Data, Grid
 from qap.config.load import load_config
-from qap.config.schema import Data, Grid
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset, read_npz
 from qap.datasets.mnist import shipped

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qap.config.data import Data
 from qap.config.load import load_config
-from qap.config.schema import Data
-from qap.datasets.dataset import Scale, Table, against_rest, prepare
+from qap.datasets.dataset import prepare
 from qap.datasets.load import load_dataset
+from qap.datasets.scaling import Scale
+from qap.datasets.table import Table, against_rest
 from qap.errors import InputError
 from qap.plan import Precision
 
