@@ -1,0 +1,236 @@
+"""Build a file of generated data: in parts, over processes, resumable, the same for every number of processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import signal
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qap.config.fields import Section
+from qap.datasets.generator.kinds import KINDS
+from qap.datasets.generator.libraries import versions
+from qap.errors import InputError, QapError
+from qap.files import write_arrays, write_text
+
+PART = 1000
+"""Events of one class in one part."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One part of a file.
+
+    Parameters
+    ----------
+    label : int
+        Class.
+    number : int
+        Of the part within its class.
+    events : int
+    """
+
+    label: int
+    number: int
+    events: int
+
+    def path(self, folder: Path) -> Path:
+        """Return the part's file."""
+        return folder / f"{self.label:02d}_{self.number:05d}.npz"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` did.
+
+    Parameters
+    ----------
+    path : Path
+    events : int
+        In the file.
+    made : int
+        Of them made by this call; the others were kept from an earlier one.
+    """
+
+    path: Path
+    events: int
+    made: int
+
+
+def tasks(classes: int, events: int) -> list[Task]:
+    """Divide events over the classes and into parts; the first classes have one more where it does not come out even."""
+    found = []
+    for label in range(classes):
+        count = events // classes + (label < events % classes)
+        found += [Task(label, number, min(PART, count - first)) for number, first in enumerate(range(0, count, PART))]
+    return found
+
+
+def build(
+    kind: str,
+    settings: Section,
+    output: Path,
+    *,
+    processes: int = 1,
+    progress: Callable[[int, int], None] = lambda done, kept: None,
+) -> Built:
+    """Make a file of events.
+
+    Parameters
+    ----------
+    kind : str
+        Key of `kinds.KINDS`.
+    settings : Section
+        Of that kind's class of settings.
+    output : Path
+        ``.npz`` as `qap.datasets.load.read_npz` takes it, with the array ``provenance``: JSON with the settings, the versions of
+        the libraries, the events made and kept of each class.
+    processes : int, default 1
+        Above 1 they are started afresh: a script that calls this needs ``if __name__ == "__main__":``.
+    progress : callable, optional
+        Called with the events that are done and those of them that an earlier call made.
+
+    Returns
+    -------
+    Built
+
+    Raises
+    ------
+    InputError
+        Too few events for the classes, an output that cannot be written or holds something else.
+    ToolMissingError
+        A library of the extra `generator` is not installed.
+    QapError
+        A process died.
+
+    Notes
+    -----
+    Parts are kept in ``OUTPUT.parts`` until the file is whole: the same call goes on from there.
+    """
+    recipe = KINDS[kind]
+    _check(kind, settings, output)
+    provenance = {"kind": kind, "settings": settings.model_dump(mode="json"), "versions": versions()}
+    if output.exists():
+        return Built(output, _same(output, provenance), 0)
+    folder = output.with_name(f"{output.name}.parts")
+    try:
+        _open_folder(folder, provenance)
+        todo = tasks(len(recipe.classes), settings.model_dump()["n"])
+        left = [task for task in todo if not _is_whole(task.path(folder))]
+        done = kept = sum(task.events for task in todo) - sum(task.events for task in left)
+        progress(done, kept)
+        for task in _made(kind, settings, left, folder, processes):
+            done += task.events
+            progress(done, kept)
+        write_arrays(output, _joined(kind, settings, todo, folder, provenance))
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise InputError(f"--output: {error.filename or output}: cannot be written: {error.strerror}") from None
+    finally:
+        if folder.is_dir() and not any(folder.glob("*.npz")):  # nothing to go on from: other settings may follow
+            shutil.rmtree(folder)
+    return Built(output, done, done - kept)
+
+
+def _check(kind: str, settings: Section, output: Path) -> None:
+    classes, events = KINDS[kind].classes, settings.model_dump()["n"]
+    if events < len(classes):
+        raise InputError(
+            f"n: expected at least {len(classes)}, one event of each class ({', '.join(classes)}), received {events}"
+        )
+    if output.suffix != ".npz" or output.is_dir():
+        raise InputError(f"--output: {output}: expected the name of a file .npz")
+    if not output.parent.is_dir():
+        raise InputError(f"--output: {output}: the folder {output.parent} does not exist")
+
+
+def _same(output: Path, provenance: Mapping[str, object]) -> int:
+    """Return the events of a file that an earlier call finished with the same recipe."""
+    try:
+        with np.load(output, allow_pickle=False) as file:
+            found = json.loads(str(file["provenance"]))
+            events = len(file["labels"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        found, events = {}, 0
+    if {key: found.get(key) for key in provenance} != provenance:
+        raise InputError(f"--output: {output}: is there already and was made otherwise: delete it, or give another name")
+    return events
+
+
+def _open_folder(folder: Path, provenance: Mapping[str, object]) -> None:
+    folder.mkdir(exist_ok=True)
+    recipe, text = folder / "recipe.json", json.dumps(provenance, indent=1) + "\n"
+    if recipe.exists() and recipe.read_text() != text:
+        raise InputError(f"--output: {folder} holds parts of other settings or versions: delete it, or give another name")
+    write_text(recipe, text)
+
+
+def _is_whole(path: Path) -> bool:
+    """Parts are renamed when they are whole; a disk may lose them all the same."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _make(kind: str, settings: Section, task: Task, folder: Path) -> None:
+    entropy = [settings.model_dump()["seed"], task.label, task.number]
+    arrays = KINDS[kind].part(KINDS[kind].classes[task.label], task.events, settings, np.random.SeedSequence(entropy))
+    write_arrays(task.path(folder), arrays)
+
+
+def _made(kind: str, settings: Section, todo: list[Task], folder: Path, processes: int) -> Iterator[Task]:
+    """Yield each part when it is on the disk."""
+    if min(processes, len(todo)) <= 1:
+        for task in todo:
+            _make(kind, settings, task, folder)
+            yield task
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(processes, len(todo)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    futures: dict[Future[None], Task] = {pool.submit(_make, kind, settings, task, folder): task for task in todo}
+    try:
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
+    except BrokenProcessPool:
+        raise QapError(
+            f"a process of the generator died, for want of memory perhaps: the same command goes on from the parts in {folder}"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():  # on Ctrl-C or an error they would finish their parts first
+            process.terminate()
+
+
+def _joined(
+    kind: str, settings: Section, todo: list[Task], folder: Path, provenance: Mapping[str, object]
+) -> dict[str, np.ndarray]:
+    recipe = KINDS[kind]
+    parts = []
+    for task in todo:
+        with np.load(task.path(folder), allow_pickle=False) as file:
+            parts.append({key: file[key] for key in file.files})
+    labels = np.repeat([task.label for task in todo], [task.events for task in todo]).astype(np.int8)
+    order = np.random.default_rng(settings.model_dump()["seed"]).permutation(len(labels))
+    tried = dict.fromkeys(recipe.classes, 0)
+    for task, part in zip(todo, parts, strict=True):
+        tried[recipe.classes[task.label]] += int(part.pop("tried"))
+    arrays = {key: np.concatenate([part[key] for part in parts])[order] for key in parts[0]}
+    kept = {name: int(count) for name, count in zip(recipe.classes, np.bincount(labels), strict=True)}
+    return {
+        **arrays,
+        "labels": labels[order],
+        "feature_names": np.array(recipe.feature_names(settings)),
+        "class_names": np.array(recipe.classes),
+        "provenance": np.array(json.dumps({**provenance, "events_made": tried, "events_kept": kept})),
+    }
