@@ -201,13 +201,15 @@ def resolve(text: str, columns: Mapping[str, Column], where: str) -> list[Elemen
     InputError
         No such column, a jagged column as a whole, an element that an array does not have, a type that is no number.
     """
+    pattern = text not in columns and ("*" in text or "?" in text)
+    for name in sorted(_matching(text, columns)) if pattern else [text] if text in columns else []:
+        if columns[name].kind == "jagged":
+            raise InputError(
+                f"{where}: column '{name}' is jagged ({columns[name].type_name}), its length changes from event to event: name "
+                f"the elements to take, such as '{name}[0]' or '{name}[:4]' (data.padding fills what is missing)"
+            )
     if text in columns:
         column = columns[text]
-        if column.kind == "jagged":
-            raise InputError(
-                f"{where}: column '{text}' is jagged ({column.type_name}), its length changes from event to event: name the "
-                f"elements to take, such as '{text}[0]' or '{text}[:4]' (data.padding fills what is missing)"
-            )
         if column.kind == "other":
             raise InputError(f"{where}: column '{text}' is of type {column.type_name}, which is no number: leave it out")
         return [Element(text, text)] if column.kind == "text" else _elements(text, column)
@@ -220,7 +222,7 @@ def resolve(text: str, columns: Mapping[str, Column], where: str) -> list[Elemen
                 raise InputError(f"{where}: '{one.base}' is {column.type_name or 'a number'}, it has no element '{one.name}'")
         return wanted
     known = numbers(columns)
-    if "*" in text or "?" in text:
+    if pattern:
         matched = _matching(text, [one.name for one in known])
         if not matched:
             raise InputError(f"{where}: no column of numbers matches '{text}'{near(text, columns)}")

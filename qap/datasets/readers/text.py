@@ -38,7 +38,7 @@ class TextSource(Source):
         self._pandas = library("pandas", "CSV")
         self._options: dict[str, Any] = {
             "sep": "\t" if ".tsv" in path.suffixes else ",", "comment": "#", "skipinitialspace": True, "low_memory": False,
-            "index_col": False, "float_precision": "round_trip",
+            "index_col": False,
         }  # fmt: skip
         with whole(path, "CSV"), path.open("rb") as raw:
             head = self._pandas.read_csv(self._opened(raw), nrows=LOOK, **self._options)
@@ -47,6 +47,8 @@ class TextSource(Source):
             raise InputError(
                 f"data.name: {path}: expected the names of the columns in the first line, received {', '.join(names[:4])}"
             )
+        if head.empty:
+            raise InputError(f"data.name: {path}: has no events")
         self._numeric = {name: bool(head[name].dtype.kind in "iufb") for name in names}
         self.columns = {
             name: Column("number" if numeric else "text", (), "number" if numeric else "text")
