@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, write tables, figure and page; return the exit code."""
+    from qap.commands.reading import ReadingView
     from qap.compare.run import run_compare
     from qap.config.load import load_config
     from qap.datasets.load import load_dataset
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
         require_compiler()
     where = ["--output", str(options.output)] if options.output else []
     command = shlex.join(["qap", "compare", str(options.study), *options.overrides, *where])
-    data = load_dataset(config.data, options.study.parent)
+    with ReadingView(quiet=options.quiet) as reading:
+        data = load_dataset(config.data, options.study.parent, watch=reading.update, say=reading.say)
     try:
         store = run_compare(
             config, output, resume=options.resume, folder=options.study.parent, data=data,

@@ -57,13 +57,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(config: Study, output: Path, options: argparse.Namespace, command: str) -> int:
     from qap.commands.live import SearchView
+    from qap.commands.reading import ReadingView
+    from qap.datasets.load import load_dataset
     from qap.report.write import run_study
 
+    with ReadingView(quiet=options.quiet) as reading:
+        data = load_dataset(config.data, options.study.parent, watch=reading.update, say=reading.say)
     with SearchView(config, quiet=options.quiet) as view:
         try:
             report = run_study(
                 config, output, folder=options.study.parent, command=command, say=view.say,
-                resume=options.resume, watch=view.update,
+                resume=options.resume, watch=view.update, data=data,
             )  # fmt: skip
         except KeyboardInterrupt:
             print(
