@@ -84,6 +84,11 @@ def read_npz(path: Path, name: str | None = None) -> Table:
     )
 
 
+def _file_keys(data: Data) -> list[str]:
+    """Return the settings of columns that are not at their defaults."""
+    return [key for key in FILE_KEYS if getattr(data, key) != getattr(Data(), key)]
+
+
 def _shipped(data: Data, folder: Path, say: Callable[[str], None]) -> Table:
     """Return a set that is no file of the user's."""
     sets: Mapping[str, Callable[[], Table]] = {
@@ -96,16 +101,15 @@ def _shipped(data: Data, folder: Path, say: Callable[[str], None]) -> Table:
             f"data.name: expected an embedded set, or a file that ends in .root, .h5, .parquet, .npz, .csv or .tsv, received "
             f"'{data.name}'{suggestion(data.name, [*EMBEDDED, *sets])}"
         )
-    set_ = [key for key in FILE_KEYS if getattr(data, key) != Data.model_fields[key].get_default(call_default_factory=True)]
-    if set_:
-        raise InputError(f"data.{set_[0]}: {data.name} has no columns to choose from: leave it out, or give a file in data.name")
+    for key in _file_keys(data):
+        raise InputError(f"data.{key}: {data.name} has no columns to choose from: leave it out, or give a file in data.name")
     return sets[data.name]()
 
 
 def _table(data: Data, folder: Path, watch: Callable[[Reading], None] | None, say: Callable[[str], None]) -> Table:
     if data.files is not None:
         return read_table(data, folder, watch)
-    plain = all(getattr(data, key) == Data.model_fields[key].get_default(call_default_factory=True) for key in FILE_KEYS)
+    plain = not _file_keys(data)
     if data.name in EMBEDDED:
         file_name, name = EMBEDDED[data.name]
         with resources.as_file(resources.files("qap.datasets") / file_name) as path:

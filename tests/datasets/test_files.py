@@ -50,7 +50,7 @@ def save_rntuple(path: Path, columns: Columns) -> None:
 def save_hdf5(path: Path, columns: Columns) -> None:
     with h5py.File(path, "w") as file:
         for name, values in columns.items():
-            file.create_dataset(name, data=values, chunks=(100,), compression="gzip")
+            file.create_dataset(name, data=values, chunks=(50,), compression="gzip")
 
 
 def save_compound(path: Path, columns: Columns) -> None:

@@ -30,7 +30,9 @@ class RootSource(Source):
         self.path = path
         uproot = library("uproot", "ROOT")
         self._ak = library("awkward", "ROOT")
-        self._errors = (uproot.deserialization.DeserializationError,)
+        interpretation = uproot.interpretation
+        self._unknown = (interpretation.identify.UnknownInterpretation, interpretation.objects.CannotBeAwkward)
+        self._errors = (uproot.deserialization.DeserializationError, *self._unknown)
         with whole(path, "ROOT", self._errors):
             self._file = uproot.open(path)
             kinds = self._file.classnames(cycle=False)
@@ -60,7 +62,7 @@ class RootSource(Source):
         name = str(getattr(branch, "typename", "unknown"))
         try:
             content = branch.array(library="ak", entry_stop=0).type.content
-        except (NotImplementedError, ValueError, TypeError, AttributeError, KeyError):
+        except (NotImplementedError, ValueError, TypeError, AttributeError, KeyError, *self._unknown):
             return Column("other", (), name)
         types, shape = self._ak.types, []
         if getattr(content, "parameters", {}).get("__array__") in ("string", "bytestring"):
