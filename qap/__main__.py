@@ -21,7 +21,7 @@ VERBS = {
     "compare": "train and judge every compression method on the same model, data and budget, with several seeds",
     "estimate": "say what an hls4ml project costs: operations, LUT, FF, DSP, BRAM, latency and II, without a vendor's tools",
     "metrics": "judge a file of predictions beyond accuracy: AUC per class, calibration, working points",
-    "data": "make jets on this machine: Pythia 8, a detector model, FastJet, 16 observables or constituents",
+    "data": "make jets or Level-1 events on this machine with Pythia 8, a detector model and FastJet",
     "export": "write a model as TFLite, ONNX, QONNX or fixed-point integers, run it and compare",
     "firmware": "prove the firmware of a model or of a study's candidate, and deliver project, emulator and test vectors",
 }

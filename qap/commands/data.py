@@ -15,6 +15,7 @@ examples:
   qap data build jets n=20000 seed=1 --output jets.npz              16 observables of g, q, w, z and t jets
   qap data build constituents n=20000 constituents=32 --output constituents.npz
   qap data build jets n=20000 pileup=40 isr=true mpi=true --output pileup.npz --processes 8
+  qap data build l1 n=90000 --output l1.npz                          57 features of Level-1 events, nine processes
 
 The same seed gives the same file, whatever the number of processes. The same command again goes on from the parts in
 OUTPUT.parts. All options and what is made: docs/generator.md.
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     add = parser.add_argument
     add("action", metavar="build", help="make a file of data")
-    add("kind", metavar="KIND", help="jets or constituents")
+    add("kind", metavar="KIND", help="jets, constituents or l1")
     add("overrides", nargs="*", metavar="key=value", help="such as n=20000 seed=1")
     add("--output", type=Path, required=True, metavar="FILE.npz", help="where the data go; its folder must exist")
     add("--processes", metavar="N", help="processes side by side (default: one for each core)")

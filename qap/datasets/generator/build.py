@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from qap.config.fields import Section
-from qap.datasets.generator.kinds import KINDS
+from qap.datasets.generator.events import write_tables
+from qap.datasets.generator.kinds import KINDS, Kind
 from qap.datasets.generator.libraries import versions
 from qap.errors import InputError, QapError
 from qap.files import write_arrays, write_text
 
+TABLES = "minimum_bias.tables"
 PART = 1000
 """Events of one class in one part."""
 
@@ -127,6 +129,8 @@ def build(
         left = [task for task in todo if not _is_whole(task.path(folder))]
         done = kept = sum(task.events for task in todo) - sum(task.events for task in left)
         progress(done, kept)
+        if left and recipe.tables(settings) and not (folder / TABLES).exists():
+            write_tables(folder / TABLES)
         for task in _made(kind, settings, left, folder, processes):
             done += task.events
             progress(done, kept)
@@ -183,8 +187,8 @@ def _is_whole(path: Path) -> bool:
 
 
 def _make(kind: str, settings: Section, task: Task, folder: Path) -> None:
-    entropy = [settings.model_dump()["seed"], task.label, task.number]
-    arrays = KINDS[kind].part(KINDS[kind].classes[task.label], task.events, settings, np.random.SeedSequence(entropy))
+    seed = np.random.SeedSequence([settings.model_dump()["seed"], task.label, task.number])
+    arrays = KINDS[kind].part(KINDS[kind].classes[task.label], task.events, settings, seed, folder / TABLES)
     write_arrays(task.path(folder), arrays)
 
 
@@ -223,14 +227,32 @@ def _joined(
     labels = np.repeat([task.label for task in todo], [task.events for task in todo]).astype(np.int8)
     order = np.random.default_rng(settings.model_dump()["seed"]).permutation(len(labels))
     tried = dict.fromkeys(recipe.classes, 0)
+    sections: dict[str, list[float]] = {name: [] for name in recipe.classes}
     for task, part in zip(todo, parts, strict=True):
         tried[recipe.classes[task.label]] += int(part.pop("tried"))
+        if recipe.mix:
+            sections[recipe.classes[task.label]].append(float(part.pop("cross_section_pb")))
     arrays = {key: np.concatenate([part[key] for part in parts])[order] for key in parts[0]}
-    kept = {name: int(count) for name, count in zip(recipe.classes, np.bincount(labels), strict=True)}
+    counts = np.bincount(labels)
+    said: dict[str, object] = {
+        "events_made": tried,
+        "events_kept": {name: int(count) for name, count in zip(recipe.classes, counts, strict=True)},
+    }
+    if recipe.mix:
+        means = {name: float(np.mean(found)) for name, found in sections.items()}
+        said["cross_sections_pb"] = means
+        arrays["weights"] = _weights(recipe, means, counts)[labels[order]].astype(np.float32)
     return {
         **arrays,
         "labels": labels[order],
         "feature_names": np.array(recipe.feature_names(settings)),
         "class_names": np.array(recipe.classes),
-        "provenance": np.array(json.dumps({**provenance, "events_made": tried, "events_kept": kept})),
+        "provenance": np.array(json.dumps({**provenance, **said})),
     }
+
+
+def _weights(recipe: Kind, sections: Mapping[str, float], counts: np.ndarray) -> np.ndarray:
+    """Return the weight of an event of each class: in the mix by cross section with a mean of 1, else 1."""
+    mixed = np.isin(recipe.classes, recipe.mix)
+    each = np.array([sections[name] for name in recipe.classes]) / counts
+    return np.where(mixed, each * counts[mixed].sum() / (each * counts)[mixed].sum(), 1.0)

@@ -62,7 +62,7 @@ def leading_jets(particles: Particles, radius: float, pt_min: float, eta_max: fl
         Each jet is an event of its own.
     """
     awkward = library("awkward")
-    particles = _without_empty_events(particles)
+    particles = without_empty_events(particles)
     if not particles.events:
         return particles
     jets, constituents = anti_kt(particles, radius, pt_min)
@@ -79,7 +79,8 @@ def leading_jets(particles: Particles, radius: float, pt_min: float, eta_max: fl
     return Particles(event, taken.px, taken.py, taken.pz, taken.e, taken.pid, len(counts))
 
 
-def _without_empty_events(particles: Particles) -> Particles:
+def without_empty_events(particles: Particles) -> Particles:
+    """Return the same particles with the events that have some numbered from 0."""
     present, event = np.unique(particles.event, return_inverse=True)
     return Particles(event, particles.px, particles.py, particles.pz, particles.e, particles.pid, len(present))
 

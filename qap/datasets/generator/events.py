@@ -29,6 +29,10 @@ JET_PROCESSES = {
 ON_SHELL = ("PhaseSpace:useBreitWigners = off",)
 """At 1 TeV the off-shell tails of W and Z pairs are not physical: one W in eight would have more than 110 GeV."""
 HARD_ONLY = ("ProcessLevel:resonanceDecays = off", "PartonLevel:all = off", "HadronLevel:all = off", "Check:event = off")
+MINIMUM_BIAS = ("SoftQCD:inelastic = on",)
+TABLES = "MultipartonInteractions:initFile"
+TABLES_SEED = 1
+"""Always the same: the tables are integrals, not events."""
 NEUTRINOS = (12, 14, 16)
 SPARE = 50
 """Hard processes more than events wanted: Pythia gives up some of them."""
@@ -123,9 +127,23 @@ def _switch(on: bool) -> str:
     return "on" if on else "off"
 
 
-def minimum_bias(events: int, seed: int) -> Particles:
-    """Make inelastic collisions: elastic scattering left out, diffraction included."""
-    return visible(pythia((*COLLISIONS, "SoftQCD:inelastic = on"), seed), events)
+def write_tables(path: Path) -> None:
+    """Write what Pythia integrates before its first inelastic collision: ten seconds that every part would take again."""
+    temporary = path.with_name(f".{path.name}.part")
+    pythia((*COLLISIONS, *MINIMUM_BIAS, "MultipartonInteractions:reuseInit = 1", f"{TABLES} = {temporary}"), TABLES_SEED)
+    temporary.replace(path)
+
+
+def minimum_bias(seed: int, tables: Path) -> Any:
+    """Return Pythia for inelastic collisions: elastic scattering left out, diffraction included.
+
+    Parameters
+    ----------
+    seed : int
+    tables : Path
+        By `write_tables`.
+    """
+    return pythia((*COLLISIONS, *MINIMUM_BIAS, "MultipartonInteractions:reuseInit = 2", f"{TABLES} = {tables}"), seed)
 
 
 def visible(generator: Any, events: int) -> Particles:

@@ -9,7 +9,7 @@ import numpy as np
 
 from qap.datasets.generator.clustering import groomed, leading_jets
 from qap.datasets.generator.detector import measure
-from qap.datasets.generator.events import JET_PROCESSES, SEEDS, jet_events, minimum_bias
+from qap.datasets.generator.events import JET_PROCESSES, SEEDS, jet_events, minimum_bias, visible
 from qap.datasets.generator.particles import Particles
 from qap.datasets.generator.pileup import POOL, overlay
 from qap.datasets.generator.settings import Constituents, Jets
@@ -24,7 +24,7 @@ SLICE = 50
 """Events with pile-up at a time, for memory."""
 
 
-def jet_part(kind: str, jets: int, settings: Jets, seed: np.random.SeedSequence) -> dict[str, np.ndarray]:
+def jet_part(kind: str, jets: int, settings: Jets, seed: np.random.SeedSequence, tables: Path) -> dict[str, np.ndarray]:
     """Make jets of one class.
 
     Parameters
@@ -35,6 +35,8 @@ def jet_part(kind: str, jets: int, settings: Jets, seed: np.random.SeedSequence)
     settings : Jets
         `Constituents`: their lists are stored in the place of the observables.
     seed : numpy.random.SeedSequence
+    tables : Path
+        By `events.write_tables`; read for pile-up.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def jet_part(kind: str, jets: int, settings: Jets, seed: np.random.SeedSequence)
         Hardly an event gives a jet.
     """
     random = np.random.default_rng(seed)
-    pool = minimum_bias(POOL, _pythia_seed(random)) if settings.pileup else None
+    pool = visible(minimum_bias(_pythia_seed(random), tables), POOL) if settings.pileup else None
     found: list[tuple[np.ndarray, np.ndarray]] = []
     have = tried = 0
     with tempfile.TemporaryDirectory(prefix="qap-") as folder:

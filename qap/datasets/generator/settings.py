@@ -82,6 +82,26 @@ class Constituents(Jets):
     constituents: Annotated[int, Field(ge=1, le=512)] = 64
 
 
+class Level1(Section):
+    """Collisions at 13 TeV as the objects of a Level-1 trigger, in equal numbers of each class.
+
+    Parameters
+    ----------
+    n : int, default 20000
+        Events of all classes together.
+    seed : int, default 1
+    qcd_pt_hat_min : float, default 30
+        Smallest transverse momentum of the hard process of QCD events in GeV.
+    pileup : float, default 0
+        Mean number of minimum-bias events laid over each event.
+    """
+
+    n: Positive = 20_000
+    seed: Seed = 1
+    qcd_pt_hat_min: Annotated[float, Field(ge=5, le=3000)] = 30.0
+    pileup: Mean = 0.0
+
+
 def read_settings(kind: type[T], texts: Sequence[str]) -> T:
     """Read ``key=value`` texts.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def need_generator() -> None:
         pytest.importorskip(name, reason="pip install 'qap[generator]'")
 
 
-def dice_part(name: str, events: int, settings: Jets, seed: np.random.SeedSequence) -> dict[str, np.ndarray]:
+def dice_part(name: str, events: int, settings: Jets, seed: np.random.SeedSequence, tables: Path) -> dict[str, np.ndarray]:
     """Make events that need no library: what files, parts and processes do is seen as well with these."""
     if settings.pt_min < 2:
         raise InputError("pt_min: expected 2 or more")
@@ -29,7 +30,7 @@ def dice_part(name: str, events: int, settings: Jets, seed: np.random.SeedSequen
 
 def install_dice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add a kind of data `dice` that needs no library."""
-    kind = Kind(Jets, ("low", "high"), lambda settings: ("x", "y"), dice_part, "throws")
+    kind = Kind(Jets, ("low", "high"), lambda settings: ("x", "y"), dice_part, "throws", lambda settings: False)
     monkeypatch.setitem(KINDS, "dice", kind)
     monkeypatch.setattr(build, "versions", lambda: {"dice": "1"})
     monkeypatch.setattr(build, "PART", 20)

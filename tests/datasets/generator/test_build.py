@@ -130,7 +130,7 @@ def test_rows_stay_with_their_labels(dice: None, tmp_path: Path) -> None:
         features, labels = file["features"], file["labels"]
         assert json.loads(str(file["provenance"]))["events_made"] == {"low": 70, "high": 70}
     for label, number, events in ((0, 0, 20), (0, 1, 15), (1, 0, 20), (1, 1, 15)):
-        rows = dice_part("", events, Jets(), np.random.SeedSequence([9, label, number]))["features"]
+        rows = dice_part("", events, Jets(), np.random.SeedSequence([9, label, number]), Path())["features"]
         found = labels[[int(np.flatnonzero((features == row).all(axis=1))[0]) for row in rows]]
         assert (found == label).all(), f"part {number} of class {label}: {np.sum(found != label)} of {events} rows are elsewhere"
 
