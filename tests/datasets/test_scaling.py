@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qap.config.data import Data
@@ -140,3 +140,24 @@ def test_a_regression_has_no_classes() -> None:
     table = replace(blobs(300), labels=None, targets=np.zeros((300, 1)), class_names=())
     with pytest.raises(InputError, match=r"data\.signal: received 'a', but blobs is for regression"):
         against_rest(table, "a")
+
+
+@settings(max_examples=40)
+@given(
+    ends=st.lists(st.tuples(st.integers(-(2**14), 2**14), st.integers(1, 2**14)), min_size=2, max_size=6),
+    lsb=st.floats(1e-4, 10),
+    integer=st.integers(0, 5),
+)
+def test_hardware_integers_lie_exactly_on_the_smallest_grid(ends: list[tuple[int, int]], lsb: float, integer: int) -> None:
+    generator = np.random.default_rng(0)
+    integers = np.column_stack([generator.integers(low, low + width, 600, endpoint=True) for low, width in ends])
+    table = replace(_bounded(integers * lsb), lsb=np.full(len(ends), lsb))
+    bits = [max(int(column.max()), -int(column.min()) - 1).bit_length() for column in integers.T]
+    grid = Precision(max(*bits, integer + 1) + 1, integer)
+    data = prepare(table, grid, scale="lsb", split=(0.4, 0.2, 0.4))
+    order = np.random.default_rng(42).permutation(600)[360:]
+    found = data.test.x.astype(np.float64) * [2.0 ** (one - integer) for one in bits]
+    assert (found == integers[order]).all(), f"{(found != integers[order]).sum()} of {found.size} differ"
+    if max(bits) > max(integer, 1):
+        with pytest.raises(InputError, match=rf"set data.input=\{{bits: {max(bits) + 1}, integer: 0\}}"):
+            prepare(table, Precision(max(bits), integer), scale="lsb")
