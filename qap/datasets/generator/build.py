@@ -199,21 +199,26 @@ def _made(kind: str, settings: Section, todo: list[Task], folder: Path, processe
             _make(kind, settings, task, folder)
             yield task
         return
-    context = multiprocessing.get_context("spawn")
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(processes, len(todo)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     futures: dict[Future[None], Task] = {pool.submit(_make, kind, settings, task, folder): task for task in todo}
+    whole = False
     try:
         for future in as_completed(futures):
             future.result()
             yield futures[future]
+        whole = True
     except BrokenProcessPool:
         raise QapError(
             f"a process of the generator died, for want of memory perhaps: the same command goes on from the parts in {folder}"
         ) from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():  # on Ctrl-C or an error they would finish their parts first
-            process.terminate()
+        if not whole:  # Ctrl-C, an error: the processes would finish their parts first
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
+        pool.shutdown(wait=True)
 
 
 def _joined(

@@ -123,6 +123,14 @@ def test_a_call_that_fails_before_its_first_part_leaves_nothing(dice: None, tmp_
     assert build("dice", Jets(n=100, pt_min=2), tmp_path / "dice.npz").made == 100
 
 
+def test_another_seed_gives_other_events(dice: None, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        build("dice", Jets(n=60, seed=seed), tmp_path / f"{seed}.npz")
+    with np.load(tmp_path / "1.npz") as one, np.load(tmp_path / "2.npz") as other:
+        assert not np.isin(one["features"], other["features"]).any()
+        assert len(np.unique(one["features"])) == 120, "no part is made twice"
+
+
 def test_rows_stay_with_their_labels(dice: None, tmp_path: Path) -> None:
     """Every part's rows, made again on their own, carry its class in the file."""
     build("dice", Jets(n=70, seed=9), tmp_path / "dice.npz")
@@ -137,15 +145,10 @@ def test_rows_stay_with_their_labels(dice: None, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_make_the_same_file_as_one(folder: Path) -> None:
-    settings = Constituents(n=60, constituents=8, pileup=3.0, seed=4)
+    settings = Constituents(n=30, constituents=8, pileup=3.0, seed=4)
     for processes in (1, 2):
         build("constituents", settings, folder / f"{processes}.npz", processes=processes)
     assert (folder / "1.npz").read_bytes() == (folder / "2.npz").read_bytes()
-    build("constituents", settings.model_copy(update={"seed": 5}), folder / "3.npz")
-    table = read_npz(folder / "1.npz")
-    assert (table.features.shape, table.feature_names[:4]) == ((60, 24), ("pt_0", "deta_0", "dphi_0", "pt_1"))
-    with np.load(folder / "1.npz") as one, np.load(folder / "3.npz") as other:
-        assert not np.isin(one["jet_pt"], other["jet_pt"]).any(), "another seed, other jets"
 
 
 def test_constituents_add_up_to_their_jet() -> None:
