@@ -36,7 +36,7 @@ def jet_part(kind: str, jets: int, settings: Jets, seed: np.random.SeedSequence,
         `Constituents`: their lists are stored in the place of the observables.
     seed : numpy.random.SeedSequence
     tables : Path
-        By `events.write_tables`; read for pile-up.
+        By `events.write_tables`; read for pile-up. Its folder takes temporary files.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def jet_part(kind: str, jets: int, settings: Jets, seed: np.random.SeedSequence,
     pool = visible(minimum_bias(_pythia_seed(random), tables), POOL) if settings.pileup else None
     found: list[tuple[np.ndarray, np.ndarray]] = []
     have = tried = 0
-    with tempfile.TemporaryDirectory(prefix="qap-") as folder:
+    with tempfile.TemporaryDirectory(dir=tables.parent) as folder:  # a process that is ended leaves it: it goes with the parts
         while have < jets:
             if tried >= ROUND // 2 and have < LEAST_ACCEPTED * tried:
                 raise InputError(
