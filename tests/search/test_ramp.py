@@ -91,10 +91,8 @@ def test_every_member_of_the_front_is_proven(file: Path, tmp_path: Path) -> None
     assert [float(row["ebops_traced"]) for row in rows] == [entry.cost["ebops_traced"] for entry in front]
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("cost", [pytest.param("da4ml", marks=SLOW), pytest.param("LUT", marks=SLOW), pytest.param("ebops", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cost", ["da4ml", "LUT", "ebops"])
 def test_other_costs_drive_it(cost: str, file: Path, tmp_path: Path) -> None:
     run = _config(file, f"search.ramp.cost={cost}", "search.trials=25", "firmware.build=false", "search.ramp.smallest=0.05")
     study = run_search(run, tmp_path / "study")
