@@ -36,8 +36,8 @@ LUT_PER_COST = Ratio(
 def lut_estimate(cost: float) -> Figure:
     """Return the LUTs that Yosys is expected to give for a da4ml cost, with the band of the circuits measured.
 
-    The smaller, the lower: trained circuits have 0.72 to 0.94 below a cost of 1,000 and 0.91 to 1.00 above; random ones 0.89 and 0.99
-    at 95 and 90 % zero weights, 1.02 to 1.11 below.
+    The smaller, the lower: trained circuits have 0.72 to 0.94 below a cost of 1,000 and 0.91 to 1.00 above; random ones 0.89 and
+    0.99 at 95 and 90 % zero weights, 1.02 to 1.11 below.
     """
     ratio = LUT_PER_COST
     source = f"da4ml cost times {ratio.value}, the ratio to Yosys of {ratio.circuits} circuits (not Vivado)"
