@@ -168,8 +168,9 @@ def test_scan_ranks_single_flips(network, data):
         assert loss == pytest.approx(expected, abs=1e-12), flip
     by_bit = scan.by_bit
     assert len(by_bit) == 3 * (6 + 12)
-    print({bit: round(by_bit["fc1/kernel", bit], 4) for bit in range(6)})
-    assert by_bit["fc1/kernel", 5] > by_bit["fc1/kernel", 0]
+    first = [(flip.bit, abs(loss)) for flip, loss in scan.ranked if flip.tensor == "fc1/kernel"]
+    moved = [np.mean([loss for bit, loss in first if bit == wanted]) for wanted in (0, 5)]
+    assert moved[1] > moved[0], "a flip may help by chance, but one of the sign bit moves more than one of the last bit"
     sample = sensitive_bits(predict, weights, precisions, test.y, sample=50, seed=1, event_weights=event_weights, kind="logits")
     assert len(sample.ranked) == 50
     assert set(sample.ranked) <= set(scan.ranked)
