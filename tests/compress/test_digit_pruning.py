@@ -54,7 +54,8 @@ def ebops(found: Candidate, data: Dataset) -> float:
     return total
 
 
-@pytest.mark.parametrize("schedule", [pytest.param("polynomial", marks=pytest.mark.slow), "constant"])
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["polynomial", "constant"])
 def test_the_plans_sparsity_of_the_cost_goes_and_a_qkeras_model_is_left(schedule: str, data: Dataset) -> None:
     begun = candidate(0.7, DIGIT)
     here = context(data, prune={"schedule": schedule})
