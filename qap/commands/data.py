@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     processes = _processes(options.processes)
     start = time.monotonic()
     try:
-        with _Progress(kind.event, settings.model_dump()["n"]) as progress:
+        with _Progress(kind.event, settings.n) as progress:
             built = build(options.kind, settings, options.output, processes=processes, progress=progress.show)
     except KeyboardInterrupt:
         print("qap data: stopped; the same command goes on from the parts that are done", file=sys.stderr)
@@ -92,8 +92,6 @@ class _Progress:
 
     def show(self, done: int, kept: int) -> None:
         """Move the bar; what was kept from an earlier call says nothing of the speed."""
+        self.bar.update(self.task, completed=done)
         if done == kept:
-            self.bar.update(self.task, completed=done)
             self.bar.start_task(self.task)
-        else:
-            self.bar.update(self.task, completed=done)

@@ -60,6 +60,11 @@ def curvature(circuit: Circuit, moments: Moments, batch: int) -> np.ndarray:
     return moments.second[: circuit.layout.kernels].astype(np.float64) * batch + 1e-9
 
 
+def loss_of_bits(seen: Seen, steps: np.ndarray) -> np.ndarray:
+    """Return what features and units that are rounded to multiples of 2**−step lose with their last bit, (units,)."""
+    return 0.5 * seen.sensitivity * 3 * np.ldexp(1.0, -2 * steps) / 12 * CAUTION
+
+
 def prices(circuit: Circuit, moments: Moments, seen: Seen, batch: int) -> Prices:
     """Return the prices of the lowest digit of every weight, and of the last bit of every feature and activation."""
     here, bits, widths = circuit.layout, circuit.bits, widths_seen(circuit, seen.largest)
@@ -68,10 +73,8 @@ def prices(circuit: Circuit, moments: Moments, seen: Seen, batch: int) -> Prices
     squared = np.maximum((towards - latent) ** 2 - (value - latent) ** 2, LEAST * (towards - value) ** 2)
     saving = (bits - significant_bits(towards)) * widths[here.source] * circuit.working
     of_weights = 0.5 * curvature(circuit, moments, batch) * squared
-    used = np.bincount(here.source, bits * circuit.working, here.units)
-    of_units = 0.5 * seen.sensitivity * 3 * np.ldexp(1.0, -2 * circuit.steps) / 12 * CAUTION
-    used = np.where(widths > FEWEST_BITS, used, 0)
-    return Prices(np.concatenate([of_weights, of_units]), np.concatenate([saving, used]), towards)
+    used = np.where(widths > FEWEST_BITS, circuit.multiplied, 0)
+    return Prices(np.concatenate([of_weights, loss_of_bits(seen, circuit.steps)]), np.concatenate([saving, used]), towards)
 
 
 def _without_units(circuit: Circuit, moments: Moments, seen: Seen, batch: int, price: float, excess: float) -> Circuit | None:
@@ -128,9 +131,7 @@ def reduced(circuit: Circuit, moments: Moments, seen: Seen, batch: int, target: 
 def _changed(circuit: Circuit, chosen: np.ndarray, found: Prices) -> Circuit:
     here = circuit.layout
     weights, units = chosen[chosen < here.kernels], chosen[chosen >= here.kernels] - here.kernels
-    values, fractions, alive, steps = (
-        part.copy() for part in (circuit.weights, circuit.fractions, circuit.alive, circuit.steps)
-    )  # fmt: skip
+    values, fractions, alive, steps = circuit.copies
     lowest = lowest_digit(circuit.quantized[weights])
     values[weights] = found.towards[weights]
     fractions[weights] = np.minimum(fractions[weights], lowest - 1)

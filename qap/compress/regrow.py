@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qap.compress.coarsen import CAUTION, curvature, prices
+from qap.compress.coarsen import curvature, loss_of_bits, prices
 from qap.digits import significant_bits
 from qap.models.circuit import Circuit, traced_ebops, widths_seen
 from qap.training.population.circuits import Moments, Seen
@@ -76,10 +76,8 @@ def offers(circuit: Circuit, moments: Moments, seen: Seen, batch: int, events: i
     reached = circuit.heard[here.target] & circuit.fed[here.source] & (widths[here.source] > 0)
     gain = np.where(reached, np.where(alive, of_finer, of_fresh), 0.0)
     cost = (significant_bits(np.where(alive, finer, fresh)) - circuit.bits) * widths[here.source]
-    used = np.bincount(here.source, circuit.bits * circuit.working, here.units)
-    of_units = 0.5 * seen.sensitivity * 0.75 * np.ldexp(1.0, -2 * circuit.steps) / 12 * CAUTION
-    of_units = np.where((circuit.steps < FINEST) & (widths > 0), of_units, 0.0)
-    return Offers(np.concatenate([gain, of_units]), np.concatenate([cost, used]), powers, signs)
+    of_units = np.where((circuit.steps < FINEST) & (widths > 0), loss_of_bits(seen, circuit.steps + 1), 0.0)
+    return Offers(np.concatenate([gain, of_units]), np.concatenate([cost, circuit.multiplied]), powers, signs)
 
 
 def regrown(circuit: Circuit, moments: Moments, seen: Seen, batch: int, events: int, target: float) -> Circuit:
@@ -109,9 +107,7 @@ def regrown(circuit: Circuit, moments: Moments, seen: Seen, batch: int, events: 
 def _with(circuit: Circuit, chosen: np.ndarray, offered: Offers) -> Circuit:
     kernels = circuit.layout.kernels
     weights, units = chosen[chosen < kernels], chosen[chosen >= kernels] - kernels
-    values, fractions, alive, steps = (
-        part.copy() for part in (circuit.weights, circuit.fractions, circuit.alive, circuit.steps)
-    )  # fmt: skip
+    values, fractions, alive, steps = circuit.copies
     new, old = weights[~alive[weights]], weights[alive[weights]]
     values[new] = np.ldexp(offered.signs[new].astype(np.float64), offered.powers[new])
     fractions[new], alive[new] = -offered.powers[new], True

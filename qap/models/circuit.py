@@ -145,6 +145,16 @@ class Circuit:
         """Where everything lies."""
         return layout(self.architecture)
 
+    @property
+    def copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Weights, fractions, alive and steps, free to be changed."""
+        return self.weights.copy(), self.fractions.copy(), self.alive.copy(), self.steps.copy()
+
+    @property
+    def multiplied(self) -> np.ndarray:
+        """Bits of the working weights that each feature or unit multiplies, (units,)."""
+        return np.bincount(self.layout.source, self.bits * self.working, self.layout.units)
+
     def with_(self, **changes: Any) -> Circuit:
         """Return a copy with other arrays."""
         return replace(self, **changes)

@@ -101,7 +101,7 @@ class Ramp:
         folded, moments = now.folded, now.moments
         circuit = folded.circuit
         if target is not None:
-            if self.settings.regrow and moments.steps:
+            if self.settings.regrow:
                 circuit = regrown(circuit, moments, folded.seen(now.seen), self.batch, len(self.data.train), target)
             circuit = reduced(circuit, moments, folded.seen(now.seen), self.batch, target)
         folded = replace(folded, circuit=tidied(circuit))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from qap.config.fields import Section
 from qap.datasets.generator.events import write_tables
 from qap.datasets.generator.kinds import KINDS, Kind
 from qap.datasets.generator.libraries import versions
+from qap.datasets.generator.settings import Sample
 from qap.errors import InputError, QapError
 from qap.files import write_arrays, write_text
 
@@ -78,7 +78,7 @@ def tasks(classes: int, events: int) -> list[Task]:
 
 def build(
     kind: str,
-    settings: Section,
+    settings: Sample,
     output: Path,
     *,
     processes: int = 1,
@@ -90,7 +90,7 @@ def build(
     ----------
     kind : str
         Key of `kinds.KINDS`.
-    settings : Section
+    settings : Sample
         Of that kind's class of settings.
     output : Path
         ``.npz`` as `qap.datasets.load.read_npz` takes it, with the array ``provenance``: JSON with the settings, the versions of
@@ -125,7 +125,7 @@ def build(
     folder = output.with_name(f"{output.name}.parts")
     try:
         _open_folder(folder, provenance)
-        todo = tasks(len(recipe.classes), settings.model_dump()["n"])
+        todo = tasks(len(recipe.classes), settings.n)
         left = [task for task in todo if not _is_whole(task.path(folder))]
         done = kept = sum(task.events for task in todo) - sum(task.events for task in left)
         progress(done, kept)
@@ -144,8 +144,8 @@ def build(
     return Built(output, done, done - kept)
 
 
-def _check(kind: str, settings: Section, output: Path) -> None:
-    classes, events = KINDS[kind].classes, settings.model_dump()["n"]
+def _check(kind: str, settings: Sample, output: Path) -> None:
+    classes, events = KINDS[kind].classes, settings.n
     if events < len(classes):
         raise InputError(
             f"n: expected at least {len(classes)}, one event of each class ({', '.join(classes)}), received {events}"
@@ -186,13 +186,13 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _make(kind: str, settings: Section, task: Task, folder: Path) -> None:
-    seed = np.random.SeedSequence([settings.model_dump()["seed"], task.label, task.number])
+def _make(kind: str, settings: Sample, task: Task, folder: Path) -> None:
+    seed = np.random.SeedSequence([settings.seed, task.label, task.number])
     arrays = KINDS[kind].part(KINDS[kind].classes[task.label], task.events, settings, seed, folder / TABLES)
     write_arrays(task.path(folder), arrays)
 
 
-def _made(kind: str, settings: Section, todo: list[Task], folder: Path, processes: int) -> Iterator[Task]:
+def _made(kind: str, settings: Sample, todo: list[Task], folder: Path, processes: int) -> Iterator[Task]:
     """Yield each part when it is on the disk."""
     if min(processes, len(todo)) <= 1:
         for task in todo:
@@ -222,7 +222,7 @@ def _made(kind: str, settings: Section, todo: list[Task], folder: Path, processe
 
 
 def _joined(
-    kind: str, settings: Section, todo: list[Task], folder: Path, provenance: Mapping[str, object]
+    kind: str, settings: Sample, todo: list[Task], folder: Path, provenance: Mapping[str, object]
 ) -> dict[str, np.ndarray]:
     recipe = KINDS[kind]
     parts = []
@@ -230,7 +230,7 @@ def _joined(
         with np.load(task.path(folder), allow_pickle=False) as file:
             parts.append({key: file[key] for key in file.files})
     labels = np.repeat([task.label for task in todo], [task.events for task in todo]).astype(np.int8)
-    order = np.random.default_rng(settings.model_dump()["seed"]).permutation(len(labels))
+    order = np.random.default_rng(settings.seed).permutation(len(labels))
     tried = dict.fromkeys(recipe.classes, 0)
     sections: dict[str, list[float]] = {name: [] for name in recipe.classes}
     for task, part in zip(todo, parts, strict=True):

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from qap.config.fields import Section
 from qap.datasets.generator import jets, level1
-from qap.datasets.generator.settings import Constituents, Jets, Level1
+from qap.datasets.generator.settings import Constituents, Jets, Level1, Sample
 
 OBSERVABLES = (
     "zlogz", "c1_b0_mmdt", "c1_b1_mmdt", "c1_b2_mmdt", "c2_b1_mmdt", "c2_b2_mmdt", "d2_b1_mmdt", "d2_b2_mmdt", "d2_a1_b1_mmdt",
@@ -39,7 +38,7 @@ class Kind:
         Classes whose events are weighted by their cross sections, to a mean of 1; the parts give ``cross_section_pb``.
     """
 
-    settings: type[Section]
+    settings: type[Sample]
     classes: tuple[str, ...]
     feature_names: Callable[[Any], tuple[str, ...]]
     part: Callable[[str, int, Any, np.random.SeedSequence, Path], dict[str, np.ndarray]]

@@ -13,11 +13,18 @@ from qap.config.fields import AboveZero, Positive, Section
 from qap.errors import InputError, suggestion
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-T = TypeVar("T", bound=Section)
+T = TypeVar("T", bound="Sample")
 Mean = Annotated[float, Field(ge=0, le=400, allow_inf_nan=False)]
 
 
-class Jets(Section):
+class Sample(Section):
+    """What every kind of data has: events of all classes together, and a seed."""
+
+    n: Positive = 20_000
+    seed: Seed = 1
+
+
+class Jets(Sample):
     """Jets at 13 TeV, one per event, in equal numbers of each class.
 
     Parameters
@@ -43,8 +50,6 @@ class Jets(Section):
         False: the particles of the generator as they are, without neutrinos.
     """
 
-    n: Positive = 20_000
-    seed: Seed = 1
     pt_hat_min: AboveZero = 995.0
     pt_hat_max: AboveZero = 1005.0
     pt_min: AboveZero = 500.0
@@ -82,7 +87,7 @@ class Constituents(Jets):
     constituents: Annotated[int, Field(ge=1, le=512)] = 64
 
 
-class Level1(Section):
+class Level1(Sample):
     """Collisions at 13 TeV as the objects of a Level-1 trigger, in equal numbers of each class.
 
     Parameters
@@ -96,8 +101,6 @@ class Level1(Section):
         Mean number of minimum-bias events laid over each event.
     """
 
-    n: Positive = 20_000
-    seed: Seed = 1
     qcd_pt_hat_min: Annotated[float, Field(ge=5, le=3000)] = 30.0
     pileup: Mean = 0.0
 
