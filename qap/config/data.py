@@ -22,6 +22,14 @@ def _names_of_each(value: Any) -> Any:
 Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
 
 
+Scaling = (
+    Literal["standard", "unit", "lsb"]
+    | AboveZero
+    | Annotated[list[AboveZero], Field(min_length=1)]
+    | Annotated[dict[str, AboveZero], Field(min_length=1)]
+)
+
+
 class Grid(Section):
     """Fixed-point type of a tensor; integer bits leave the sign out, as in ``quantized_bits``."""
 
@@ -66,16 +74,25 @@ class Data(Section):
     first two fractions of `split` divide the training events."""
     cache: str | None = None
     """Folder in which OpenML's file is kept (None: scikit-learn's)."""
+    classes: Names | None = None
+    """Keep only events of these classes; a network never sees the others (None: all)."""
+    weighted: bool = True
+    """False: every event counts alike, whatever weights the data have."""
     signal: Annotated[int, Field(ge=0)] | str | None = None
     """Name or number (from 0) of a class to tell from all others: two classes, two outputs."""
+    reconstruct: bool = False
+    """The targets are the network's own inputs, scaled and on the grid: an autoencoder."""
+    score_of: Annotated[str, Field(min_length=1)] | None = None
+    """A trained autoencoder, as .keras file or as the directory of its study (then its float network): the target is the
+    logarithm of its reconstruction error, one number for each event."""
     train_events: Positive | None = None
     """Use only the first so many training events (None: all)."""
     split: list[Fraction] = [0.7, 0.1, 0.2]
     """Fractions for training, validation and test."""
     split_seed: int = 42
-    scale: Literal["standard", "unit", "lsb"] | AboveZero | Annotated[list[AboveZero], Field(min_length=1)] = "standard"
+    scale: Scaling = "standard"
     """`standard`ise; `unit`: divide by one power of two, into (-1, 1); `lsb`: hardware integers shifted, exact on the grid; or
-    divide by a number, or one for each feature."""
+    divide by a number, one for each feature, or one for each name or pattern (the first that fits counts)."""
     input: Grid = Grid()
 
     @model_validator(mode="after")
@@ -89,7 +106,7 @@ class Data(Section):
         answers = [key for key in ("files", "label", "labels", "targets") if getattr(self, key) is not None]
         if len(answers) > 1 and answers != ["label", "labels"]:
             raise ValueError(f"expected one of files, label, labels, targets, received {', '.join(answers)}")
-        if self.files is not None and len(self.files) < 2:
+        if self.files is not None and len(self.files) < 2 and not self.self_supervised:
             raise ValueError(f"files: expected two classes or more, received {len(self.files)}")
         if self.files is not None and self.name == "jets":
             raise ValueError("name: give the data of `files` a name of its own")
@@ -99,4 +116,21 @@ class Data(Section):
             raise ValueError("labels: expected a one-hot column for each class, or label, the column that holds these values")
         if self.scale == "lsb" and not self.lsb:
             raise ValueError("scale: lsb needs the LSB of each column in data.lsb")
+        return self
+
+    @property
+    def self_supervised(self) -> bool:
+        """Whether the targets are made of the inputs: neither labels nor targets are needed."""
+        return self.reconstruct or self.score_of is not None
+
+    @model_validator(mode="after")
+    def _makes_one_kind_of_target(self) -> Data:
+        if self.reconstruct and self.score_of is not None:
+            raise ValueError("expected one of reconstruct and score_of, received both")
+        made = "reconstruct" if self.reconstruct else "score_of"
+        for key in ("targets", "signal"):
+            if self.self_supervised and getattr(self, key) is not None:
+                raise ValueError(f"{made} makes the targets from the inputs: leave {key} out")
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes: expected each class once, received {', '.join(self.classes)}")
         return self

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qap.datasets.scaling import Scale, divisors, on_grid, standard
-from qap.datasets.table import Table, check
+from qap.datasets.table import Table, check, without_answers
 from qap.errors import InputError
 from qap.plan import Precision
 
@@ -110,6 +110,7 @@ def prepare(
     seed: int = 42,
     train_events: int | None = None,
     scale: Scale = "standard",
+    answer: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Dataset:
     """Split, scale, and round to the input grid.
 
@@ -125,12 +126,16 @@ def prepare(
         Seed of the permutation behind the split.
     train_events : int, optional
         Keep only the first so many training events. The scaling is that of the whole training part.
-    scale : {'standard', 'unit', 'lsb'}, number or sequence of (features,) numbers, default 'standard'
+    scale : {'standard', 'unit', 'lsb'}, number, (features,) numbers or numbers by feature name, default 'standard'
         ``standard``: subtract the training part's mean, divide by its standard deviation. ``unit``: divide all features by
         one power of two, the smallest above the training part's largest absolute value (256 for pixels up to 255), so that
         ``ap_fixed<N+1,1>`` holds unsigned integers of N bits exactly and firmware takes their bits as they are. ``lsb``: divide
         each feature of hardware integers by its LSB times the power of two that all its integers fit in: all of them lie on the
-        grid exactly, and firmware shifts their bits by wiring. Numbers: divide by them. What is only divided may be constant.
+        grid exactly, and firmware shifts their bits by wiring. Numbers: divide by them, of names and patterns by the first
+        that fits. What is only divided may be constant.
+    answer : callable, optional
+        Makes the targets (events, outputs) from the inputs (events, features) as the network sees them; the table's labels and
+        targets are then left out.
 
     Returns
     -------
@@ -142,12 +147,18 @@ def prepare(
         See `check`; also a constant feature where features are standardised, numbers that put more than 1 % of the training
         values outside the grid or leave nothing on it, or a part of the split that stays empty or lacks a class.
     """
-    check(table)
+    table = table if answer is None else without_answers(table)
+    check(table, answers=answer is None)
     parts = _parts(table, split, seed)
     mean, divisor = standard(table, parts[0]) if scale == "standard" else divisors(table, parts[0], scale, input)
-    y = table.labels.astype(np.int32) if table.labels is not None else np.asarray(table.targets, np.float32)
     weights = np.ones(len(table.features), np.float32) if table.weights is None else table.weights.astype(np.float32)
-    splits = [Split(on_grid(table.features, part, mean, divisor, input), y[part], weights[part]) for part in parts]
+    inputs = [on_grid(table.features, part, mean, divisor, input) for part in parts]
+    if answer is not None:
+        answers = [answer(x).astype(np.float32) for x in inputs]
+    else:
+        y = table.labels.astype(np.int32) if table.labels is not None else np.asarray(table.targets, np.float32)
+        answers = [y[part] for part in parts]
+    splits = [Split(x, y, weights[part]) for x, y, part in zip(inputs, answers, parts, strict=True)]
     if table.labels is not None:
         for name, part in zip(("training", "validation", "test"), splits, strict=True):
             missing = sorted(set(range(len(table.class_names))) - set(np.unique(part.y).tolist()))

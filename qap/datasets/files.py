@@ -114,7 +114,7 @@ def _answers(data: Data, roles: Roles) -> tuple[Sequence[str], Sequence[str], st
 def _wanted(data: Data, source: Source, cut: Cut | None) -> Wanted:
     path, columns = source.path, source.columns
     labels, targets, weight = _answers(data, source.roles)
-    if not labels and not targets and data.files is None:
+    if not labels and not targets and data.files is None and not data.self_supervised:
         raise InputError(
             f"data.label: {path}: which column holds the class? Set data.label, data.labels (one column for each class), "
             f"data.files (one file for each class) or data.targets{near('label', columns)}"

@@ -15,7 +15,8 @@ from qap.datasets import digits, mnist, openml
 from qap.datasets.dataset import Dataset, prepare
 from qap.datasets.files import FILE_KEYS, Reading, read_table
 from qap.datasets.readers.read import file_type
-from qap.datasets.table import Table, against_rest
+from qap.datasets.reconstruction import targets_of
+from qap.datasets.table import Table, against_rest, only_classes
 from qap.errors import InputError, suggestion
 from qap.plan import Precision
 
@@ -25,7 +26,7 @@ KNOWN_ARRAYS = (
 )  # fmt: skip
 
 
-def read_npz(path: Path, name: str | None = None) -> Table:
+def read_npz(path: Path, name: str | None = None, *, answers: bool = True) -> Table:
     """Read a table from an .npz file.
 
     Parameters
@@ -37,6 +38,8 @@ def read_npz(path: Path, name: str | None = None) -> Table:
         Or the arrays of the usual mnist.npz: ``x_train``, ``y_train``, ``x_test``, ``y_test``.
     name : str, optional
         The data's name (default: the file's name).
+    answers : bool, default True
+        False: neither ``labels`` nor ``targets`` are needed.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def read_npz(path: Path, name: str | None = None) -> Table:
         raise InputError(f"data.name: {path}: not a readable .npz file of plain arrays: {str(error).splitlines()[0]}") from None
     if "features" not in arrays and set(mnist.ARRAYS) & set(arrays):
         return mnist.from_arrays(arrays, name, str(path))
-    if "features" not in arrays or not {"labels", "targets"} & set(arrays):
+    if "features" not in arrays or (answers and not {"labels", "targets"} & set(arrays)):
         raise InputError(
             f"data.name: {path}: expected the arrays features and labels (or targets), received {', '.join(arrays) or 'none'}"
         )
@@ -106,7 +109,15 @@ def _shipped(data: Data, folder: Path, say: Callable[[str], None]) -> Table:
     return sets[data.name]()
 
 
-def _table(data: Data, folder: Path, watch: Callable[[Reading], None] | None, say: Callable[[str], None]) -> Table:
+def load_table(
+    data: Data,
+    folder: Path | None = None,
+    *,
+    watch: Callable[[Reading], None] | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> Table:
+    """Read the events of all classes, before any preparation; parameters and errors as for `load_dataset`."""
+    folder = folder or Path()
     if data.files is not None:
         return read_table(data, folder, watch)
     plain = not _file_keys(data)
@@ -118,7 +129,7 @@ def _table(data: Data, folder: Path, watch: Callable[[Reading], None] | None, sa
             return replace(read_table(data.model_copy(update={"name": str(path)}), folder, watch), name=name)
     path = folder / Path(data.name).expanduser()
     if plain and data.name.lower().endswith(".npz") and not set("*?") & set(data.name):
-        return read_npz(path)
+        return read_npz(path, answers=not data.self_supervised)
     if file_type(data.name) or path.exists() or Path(data.name).suffix:
         return read_table(data, folder, watch)
     return _shipped(data, folder, say)
@@ -151,14 +162,19 @@ def load_dataset(
     Raises
     ------
     InputError
-        An unknown name, or a file that does not hold a usable table; see `qap.datasets.files.read_table`.
+        An unknown name or class, or a file that does not hold a usable table; see `qap.datasets.files.read_table`. An
+        autoencoder in `data.score_of` that is none, or that takes other inputs.
     QapError
         OpenML's set without a network.
     ToolMissingError
         The package that ships the images or reads the files is not installed.
     """
     data = data or Data()
-    table = _table(data, folder or Path(), watch, say)
+    table = load_table(data, folder, watch=watch, say=say)
+    if not data.weighted:
+        table = replace(table, weights=None)
+    if data.classes is not None:
+        table = only_classes(table, data.classes)
     if data.signal is not None:
         table = against_rest(table, data.signal)
     return prepare(
@@ -168,4 +184,5 @@ def load_dataset(
         seed=data.split_seed,
         train_events=data.train_events,
         scale=data.scale,
+        answer=targets_of(data, folder) if data.self_supervised else None,
     )

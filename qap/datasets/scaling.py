@@ -6,16 +6,17 @@ A million events have to fit into memory beside their inputs: float64 is made of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from qap.datasets.table import Table
-from qap.errors import InputError
+from qap.errors import InputError, suggestion
 from qap.plan import Precision
 
-Scale = str | float | Sequence[float]
-"""How features become inputs: ``'standard'``, ``'unit'``, or what they are divided by."""
+Scale = str | float | Sequence[float] | Mapping[str, float]
+"""How features become inputs: ``'standard'``, ``'unit'``, or what they are divided by, all, one by one or by name."""
 MOST_SATURATED = 0.01
 """Fraction of the training values that a divisor from the user may put outside the grid."""
 
@@ -78,6 +79,18 @@ def _shifts(table: Table, input: Precision) -> np.ndarray:
     return lsb * 2.0 ** (bits - input.integer)
 
 
+def _by_name(table: Table, scale: Mapping[str, float]) -> list[float]:
+    """Return each feature's divisor: that of the first name or pattern that fits."""
+    names = [str(name) for name in table.feature_names]
+    for pattern in scale:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"{table.where}: data.scale: no feature fits '{pattern}'{suggestion(pattern, names)}")
+    found = [next((value for pattern, value in scale.items() if fnmatchcase(name, pattern)), None) for name in names]
+    if None in found:
+        raise InputError(f"{table.where}: data.scale: '{names[found.index(None)]}' has no divisor: name it, or add a pattern '*'")
+    return [float(value) for value in found if value is not None]
+
+
 def divisors(table: Table, train: np.ndarray, scale: Scale, input: Precision) -> tuple[np.ndarray, np.ndarray]:
     """Return zeros and what the features are divided by.
 
@@ -86,13 +99,14 @@ def divisors(table: Table, train: np.ndarray, scale: Scale, input: Precision) ->
     table : Table
     train : (events,) integer array
         The training part.
-    scale : 'unit', 'lsb', number or numbers
+    scale : 'unit', 'lsb', number, numbers, or numbers by feature name or pattern
     input : Precision
 
     Raises
     ------
     InputError
-        No number above 0, too many values outside the grid or nothing left on it, integers that the grid does not hold.
+        No number above 0, a feature without one, too many values outside the grid or nothing left on it, integers that the
+        grid does not hold.
     """
     count = table.features.shape[1]
     if scale == "lsb":
@@ -102,7 +116,7 @@ def divisors(table: Table, train: np.ndarray, scale: Scale, input: Precision) ->
         if not largest:
             raise InputError(f"{table.where}: data.scale: every feature of the training part is 0")
         scale = math.ldexp(1.0, math.frexp(largest)[1])
-    values = np.asarray(scale, np.float64)
+    values = np.asarray(_by_name(table, scale) if isinstance(scale, Mapping) else scale, np.float64)
     if values.shape not in ((), (count,)) or not (np.isfinite(values) & (values > 0)).all():
         raise InputError(f"{table.where}: data.scale: expected a number above 0, or {count} of them, received {scale!r}")
     values = np.broadcast_to(values, (count,)).copy()

@@ -107,8 +107,14 @@ def _check_weights(table: Table) -> None:
         raise InputError(f"{table.where}: weights: expected 0 or more with a sum above 0, received {weights.min()} as least")
 
 
-def check(table: Table) -> None:
+def check(table: Table, *, answers: bool = True) -> None:
     """Refuse a table that no network can learn from.
+
+    Parameters
+    ----------
+    table : Table
+    answers : bool, default True
+        False: neither labels nor targets are needed, for the targets are made from the inputs.
 
     Raises
     ------
@@ -117,11 +123,72 @@ def check(table: Table) -> None:
         labels and targets.
     """
     _check_features(table)
-    if (table.labels is None) == (table.targets is None):
+    if answers and (table.labels is None) == (table.targets is None):
         raise InputError(f"{table.where}: expected either labels (classes) or targets (regression)")
     _check_labels(table)
     _check_targets(table)
     _check_weights(table)
+
+
+def without_answers(table: Table) -> Table:
+    """Return the table without labels and targets."""
+    return replace(table, labels=None, targets=None, class_names=())
+
+
+def members(table: Table, classes: Sequence[str]) -> np.ndarray:
+    """Return which events are of one of the classes.
+
+    Parameters
+    ----------
+    table : Table
+    classes : sequence of str
+        At least one.
+
+    Returns
+    -------
+    (events,) array of bool
+
+    Raises
+    ------
+    InputError
+        No such class, a class without events, or a table without classes; see `check` too.
+    """
+    check(table, answers=False)
+    if table.labels is None:
+        raise InputError(f"data.classes: received {', '.join(classes)}, but {table.where} has no classes")
+    names = [str(name) for name in table.class_names]
+    for name in classes:
+        if name not in names:
+            raise InputError(f"data.classes: {table.where} has no class {name!r}{suggestion(name, names)}")
+        if not (table.labels == names.index(name)).any():
+            raise InputError(f"data.classes: {table.where} has no event of class {name!r}")
+    found: np.ndarray = np.isin(table.labels, [names.index(name) for name in classes])
+    return found
+
+
+def take(table: Table, chosen: np.ndarray) -> Table:
+    """Return the events that a mask chooses; the classes keep their numbers."""
+
+    def some(array: np.ndarray | None) -> np.ndarray | None:
+        return None if array is None else array[chosen]
+
+    return replace(
+        table,
+        features=table.features[chosen],
+        labels=some(table.labels),
+        targets=some(table.targets),
+        weights=some(table.weights),
+        part=some(table.part),
+    )
+
+
+def only_classes(table: Table, classes: Sequence[str]) -> Table:
+    """Return the events of some classes, which are numbered anew in the order given; parameters as for `members`."""
+    names = [str(name) for name in table.class_names]
+    chosen = take(table, members(table, classes))
+    number = np.full(len(names), -1, np.int32)
+    number[[names.index(name) for name in classes]] = np.arange(len(classes))
+    return replace(chosen, labels=None if chosen.labels is None else number[chosen.labels], class_names=tuple(classes))
 
 
 def against_rest(table: Table, signal: int | str) -> Table:
