@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import shutil
@@ -18,9 +19,10 @@ import numpy as np
 from qap.datasets.generator.events import write_tables
 from qap.datasets.generator.kinds import KINDS, Kind
 from qap.datasets.generator.libraries import versions
+from qap.datasets.generator.packing import packed
 from qap.datasets.generator.settings import Sample
 from qap.errors import InputError, QapError
-from qap.files import write_arrays, write_text
+from qap.files import write_arrays, write_bytes, write_text
 
 TABLES = "minimum_bias.tables"
 PART = 1000
@@ -93,8 +95,8 @@ def build(
     settings : Sample
         Of that kind's class of settings.
     output : Path
-        ``.npz`` as `qap.datasets.load.read_npz` takes it, with the array ``provenance``: JSON with the settings, the versions of
-        the libraries, the events made and kept of each class.
+        ``.npz`` as `qap.datasets.load.read_npz` takes it, with the array ``provenance``: JSON with the command, the settings, the
+        versions of qap and the libraries, the events made and kept of each class.
     processes : int, default 1
         Above 1 they are started afresh: a script that calls this needs ``if __name__ == "__main__":``.
     progress : callable, optional
@@ -119,7 +121,7 @@ def build(
     """
     recipe = KINDS[kind]
     _check(kind, settings, output)
-    provenance = {"kind": kind, "settings": settings.model_dump(mode="json"), "versions": versions()}
+    provenance = {"command": command(kind, settings), "settings": settings.model_dump(mode="json"), "versions": versions()}
     if output.exists():
         return Built(output, _same(output, provenance), 0)
     folder = output.with_name(f"{output.name}.parts")
@@ -134,7 +136,7 @@ def build(
         for task in _made(kind, settings, left, folder, processes):
             done += task.events
             progress(done, kept)
-        write_arrays(output, _joined(kind, settings, todo, folder, provenance))
+        _write(output, _joined(kind, settings, todo, folder, provenance), settings.packed)
         shutil.rmtree(folder)
     except OSError as error:
         raise InputError(f"--output: {error.filename or output}: cannot be written: {error.strerror}") from None
@@ -142,6 +144,20 @@ def build(
         if folder.is_dir() and not any(folder.glob("*.npz")):  # nothing to go on from: other settings may follow
             shutil.rmtree(folder)
     return Built(output, done, done - kept)
+
+
+def command(kind: str, settings: Sample) -> str:
+    """Return what a user types to make the same events."""
+    chosen = {"n": settings.n, "seed": settings.seed} | settings.model_dump(mode="json", exclude_defaults=True)
+    return " ".join(["qap data build", kind, *(f"{key}={json.dumps(value)}" for key, value in chosen.items())])
+
+
+def _write(output: Path, arrays: Mapping[str, np.ndarray], small: bool) -> None:
+    if not small:
+        return write_arrays(output, arrays)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **packed(arrays))  # type: ignore[arg-type]
+    write_bytes(output, buffer.getvalue())
 
 
 def _check(kind: str, settings: Sample, output: Path) -> None:

@@ -26,7 +26,7 @@ JET_PROCESSES = {
     "t": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
 }
 """Class of jet → the hard processes that make it."""
-ON_SHELL = ("PhaseSpace:useBreitWigners = off",)
+ON_SHELL = "PhaseSpace:useBreitWigners = off"
 """At 1 TeV the off-shell tails of W and Z pairs are not physical: one W in eight would have more than 110 GeV."""
 HARD_ONLY = ("ProcessLevel:resonanceDecays = off", "PartonLevel:all = off", "HadronLevel:all = off", "Check:event = off")
 MINIMUM_BIAS = ("SoftQCD:inelastic = on",)
@@ -92,6 +92,7 @@ def jet_events(kind: str, events: int, settings: Jets, seeds: tuple[int, int], f
         f"Beams:LHEF = {path}",
         f"PartonLevel:ISR = {_switch(settings.isr)}",
         f"PartonLevel:MPI = {_switch(settings.mpi)}",
+        f"TimeShower:alphaSvalue = {settings.alpha_s}",
         *BOSONS_TO_QUARKS,
     )
     return visible(pythia(choices, seeds[1]), events)
@@ -100,7 +101,8 @@ def jet_events(kind: str, events: int, settings: Jets, seeds: tuple[int, int], f
 def write_hard_process(kind: str, events: int, settings: Jets, seed: int, path: Path) -> None:
     """Write a Les Houches file of hard processes with their resonances undecayed."""
     limits = (f"PhaseSpace:pTHatMin = {settings.pt_hat_min}", f"PhaseSpace:pTHatMax = {settings.pt_hat_max}")
-    generator = pythia((*COLLISIONS, *JET_PROCESSES[kind], *limits, *ON_SHELL, *HARD_ONLY), seed)
+    masses = (ON_SHELL,) if settings.on_shell else ()
+    generator = pythia((*COLLISIONS, *JET_PROCESSES[kind], *limits, *masses, *HARD_ONLY), seed)
     with path.open("w", encoding="ascii") as file:
         file.write('<LesHouchesEvents version="1.0">\n<init>\n 2212 2212 6500. 6500. 0 0 0 0 3 1\n 1.0 0.01 1.0 9999\n</init>\n')
         for _ in range(events):

@@ -6,6 +6,7 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
+from qap import __version__
 from qap.errors import ToolMissingError
 
 EXTRA = ("pythia8mc", "fastjet", "awkward", "numba")
@@ -32,7 +33,7 @@ def library(name: str) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the libraries that the events depend on.
+    """Return the versions of qap and of the libraries that the events depend on.
 
     Raises
     ------
@@ -41,4 +42,4 @@ def versions() -> dict[str, str]:
     """
     for name in EXTRA:
         library(name)
-    return {name: metadata.version(name) for name in (*EXTRA, "numpy")}
+    return {"qap": __version__, **{name: metadata.version(name) for name in (*EXTRA, "numpy")}}

@@ -18,10 +18,20 @@ Mean = Annotated[float, Field(ge=0, le=400, allow_inf_nan=False)]
 
 
 class Sample(Section):
-    """What every kind of data has: events of all classes together, and a seed."""
+    """What every kind of data has.
+
+    Parameters
+    ----------
+    n : int, default 20000
+        Events of all classes together.
+    seed : int, default 1
+    packed : bool, default False
+        True: features rounded to 16-bit integers, see `packing.packed`, in a compressed file.
+    """
 
     n: Positive = 20_000
     seed: Seed = 1
+    packed: bool = False
 
 
 class Jets(Sample):
@@ -29,9 +39,8 @@ class Jets(Sample):
 
     Parameters
     ----------
-    n : int, default 20000
-        Jets of all classes together.
-    seed : int, default 1
+    n, seed, packed
+        As of `Sample`.
     pt_hat_min, pt_hat_max : float, default 995 and 1005
         Transverse momentum of the hard process in GeV.
     pt_min : float, default 500
@@ -41,7 +50,11 @@ class Jets(Sample):
     radius : float, default 0.8
         Of the anti-kT jets.
     shower_scale : float, default 91.188
-        Where the final-state shower starts, in GeV.
+        Where the showers of the hard process start, in GeV; those of W, Z and t decays start at their masses.
+    alpha_s : float, default 0.1365
+        Strong coupling of the final-state shower at the Z mass; the default is that of the tune (Monash 2013).
+    on_shell : bool, default True
+        W, Z and t of the hard process on their mass shell; False: with Breit-Wigner tails.
     isr, mpi : bool, default False
         Initial-state radiation, multiparton interactions.
     pileup : float, default 0
@@ -56,6 +69,8 @@ class Jets(Sample):
     eta_max: Annotated[float, Field(gt=0, le=4)] = 2.5
     radius: Annotated[float, Field(gt=0, le=1.5)] = 0.8
     shower_scale: AboveZero = 91.188
+    alpha_s: Annotated[float, Field(ge=0.06, le=0.25)] = 0.1365
+    on_shell: bool = True
     isr: bool = False
     mpi: bool = False
     pileup: Mean = 0.0
@@ -92,9 +107,8 @@ class Level1(Sample):
 
     Parameters
     ----------
-    n : int, default 20000
-        Events of all classes together.
-    seed : int, default 1
+    n, seed, packed
+        As of `Sample`.
     qcd_pt_hat_min : float, default 30
         Smallest transverse momentum of the hard process of QCD events in GeV.
     pileup : float, default 0

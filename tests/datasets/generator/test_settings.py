@@ -34,6 +34,8 @@ def test_what_is_given_takes_the_place_of_the_defaults() -> None:
         (["isr=maybe"], "isr: expected a valid boolean, received 'maybe'"),
         (["pileup=.inf"], "pileup: expected"),
         (["pileup=-1"], "pileup: expected greater"),
+        (["alpha_s=0.5"], "alpha_s: expected less than or equal to 0.25, received 0.5"),
+        (["packed=16"], "packed: expected a valid boolean, received 16"),
         (["radius=0"], "radius: expected greater than 0"),
         (["pt_hat_max=900"], "pt_hat_max: expected more than pt_hat_min (995), received 900"),
         (["pt_hat_max=7000"], "pt_hat_max: expected at most 3000, received 7000"),
