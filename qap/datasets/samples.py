@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +45,15 @@ class Samples:
     ----------
     name : str
         The data's name.
-    known : Sample
-        The test part of the classes in `data.classes`, mixed by their weights.
+    known : mapping of str to Sample
+        The test part of each class in `data.classes`.
     others : mapping of str to Sample
         All events of each other class: training has seen none of them.
     feature_names : tuple of str
     """
 
     name: str
-    known: Sample
+    known: Mapping[str, Sample]
     others: Mapping[str, Sample]
     feature_names: tuple[str, ...]
 
@@ -86,20 +86,24 @@ def load_samples(
     chosen = members(table, data.classes)
     if chosen.all():
         raise InputError(f"data.classes: {table.where} has no other classes: nothing is left to be an anomaly")
-    known = prepare(
-        take(table, chosen),
+    # the class numbers as targets: one class alone will do, and one may be missing in a part of the split
+    numbered = replace(table, labels=None, targets=None if table.labels is None else table.labels[:, None], class_names=())
+    data_known = prepare(
+        take(numbered, chosen),
         Precision(data.input.bits, data.input.integer),
         split=data.split,
         seed=data.split_seed,
         scale=data.scale,
-        answer=lambda x: x[:, :1],  # no class is to be told: one class alone will do
     )
+    test, names = data_known.test, [str(name) for name in table.class_names]
     weights = np.ones(len(table.features)) if table.weights is None else table.weights.astype(np.float64)
-    others = {}
-    for number, name in enumerate(table.class_names):
+    known, others = {}, {}
+    for number, name in enumerate(names):
+        seen = test.y[:, 0] == number
         events = np.flatnonzero((table.labels == number) & ~chosen)
-        if len(events):
-            x = on_grid(table.features, events, known.mean, known.scale, known.input)
-            others[str(name)] = Sample(x, weights[events])
-    test = known.test
-    return Samples(table.name, Sample(test.x, test.weight.astype(np.float64)), others, known.feature_names)
+        if seen.any():
+            known[name] = Sample(test.x[seen], test.weight[seen].astype(np.float64))
+        elif len(events):
+            x = on_grid(table.features, events, data_known.mean, data_known.scale, data_known.input)
+            others[name] = Sample(x, weights[events])
+    return Samples(table.name, known, others, data_known.feature_names)
