@@ -24,7 +24,7 @@ from qap.cost.model import Model
 from qap.datasets.dataset import Dataset
 from qap.datasets.load import load_dataset
 from qap.errors import QapError
-from qap.models.architecture import Architecture
+from qap.models.architecture import OUTPUT, Architecture, layer_names
 from qap.models.builders import Weights
 from qap.search.estimates import lab_model
 from qap.search.run import make_context
@@ -67,9 +67,7 @@ class _Seed:
     def start(self) -> tuple[Candidate, Judge]:
         """Return what every row starts from, and its judge."""
         data, model = self.context.data, self.config.model
-        architecture = Architecture.mlp(
-            len(data.feature_names), model.hidden, data.outputs, activation=model.activation, batchnorm=model.batchnorm
-        )
+        architecture = Architecture.of(model, len(data.feature_names), data.outputs)
         weights = self.float_weights(architecture, 0)
         plan = base_plan(self.config, data, architecture, Calibration.of(architecture, weights, data.train.x))
         candidate = Candidate(architecture, plan, weights)
@@ -163,7 +161,7 @@ def run_compare(
     data = data or load_dataset(config.data, folder)
     reports = config.estimates.reports
     model = lab_model(None if reports is None else (folder or Path()) / reports, config.firmware)
-    hidden = [layer.name for layer in Architecture.mlp(1, config.model.hidden, 1).layers]
+    hidden = [*layer_names(config.model), OUTPUT]
     context = make_context(config, data, folder)
     context = replace(context, engine=engine or context.engine)
     check(context, hidden)

@@ -54,17 +54,17 @@ def magnitude_bits(precision: Precision) -> int:
     return max(precision.bits - precision.sign_bits, 1)
 
 
-def kept_weights(architecture: Architecture, name: str, sparsity: float) -> int:
-    """Return how many weights of a layer stay."""
+def kept_products(architecture: Architecture, name: str, sparsity: float) -> int:
+    """Return how many multiplications of a layer stay: one for each weight and position."""
     size = int(np.prod(architecture.shapes[name]))
-    return max(round(size * (1 - sparsity)), 1)
+    return max(round(size * (1 - sparsity)), 1) * architecture.positions[name]
 
 
 def declared_ebops(architecture: Architecture, plan: Plan, inputs: Precision) -> int:
     """Return the EBOPs of a plan by its declared bits and sparsities; `inputs` is the type of the network's inputs."""
     total = 0
     for name, layer in plan.items():
-        total += kept_weights(architecture, name, layer.sparsity) * magnitude_bits(layer.weight) * magnitude_bits(inputs)
+        total += kept_products(architecture, name, layer.sparsity) * magnitude_bits(layer.weight) * magnitude_bits(inputs)
         inputs = layer.activation or inputs
     return total
 
@@ -141,7 +141,7 @@ def layer_options(
         Of weights and activations, by bits.
     precisions : mapping of layer → bits → Precision
         Of the activations.
-    kept : mapping of layer → weights that stay
+    kept : mapping of layer → multiplications that stay
     inputs : Precision
         Type of the network's inputs; it is not chosen.
     setting : mapping of (layer, 'weight_bits' or 'activation_bits') → name
@@ -196,7 +196,7 @@ def allocated(candidate: Candidate, context: Context) -> Candidate:
         candidate, context, weights=kernels, activations={name: list(some.values()) for name, some in activations.items()}
     )
     inputs = context.data.input
-    kept = {name: kept_weights(architecture, name, layer.sparsity) for name, layer in plan.items()}
+    kept = {name: kept_products(architecture, name, layer.sparsity) for name, layer in plan.items()}
     setting = {(name, kind): f"{name}.{kind}" for name in plan for kind in ("weight_bits", "activation_bits")}
     options = layer_options(architecture, table, activations, kept, inputs, setting)
     chosen = least(options, declared_ebops(architecture, plan, inputs))

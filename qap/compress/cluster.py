@@ -6,6 +6,8 @@ kernel then has at most as many values.
 
 from __future__ import annotations
 
+import math
+
 from qap.candidate import Candidate
 from qap.compress.context import Context
 from qap.compress.method import Method, Steps
@@ -14,9 +16,9 @@ from qap.errors import InputError
 
 def _steps(candidate: Candidate, context: Context) -> Steps:
     values = context.cluster.values
-    for name, (inputs, units) in candidate.architecture.shapes.items():
-        if inputs * units < values:
-            raise InputError(f"cluster.values: {name} has {inputs * units} weights, fewer than {values}: ask for fewer values")
+    for name, shape in candidate.architecture.shapes.items():
+        if math.prod(shape) < values:
+            raise InputError(f"cluster.values: {name} has {math.prod(shape)} weights, fewer than {values}: ask for fewer values")
     result = yield context.job(candidate, clusters=values, quantized=False)
     return candidate.with_(weights=result.weights)
 

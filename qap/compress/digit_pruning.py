@@ -54,6 +54,7 @@ def start(candidate: Candidate, inputs: Precision) -> Circuit:
 
 
 def _check(architecture: Architecture, plan: Plan) -> None:
+    architecture.require_mlp("digits")
     for layer in architecture.layers[:-1]:
         if layer.activation != "relu":
             raise InputError(f"digits: {layer.name}: expected the activation relu, received {layer.activation}")

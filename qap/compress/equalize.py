@@ -29,6 +29,7 @@ def _exponents(incoming: np.ndarray, outgoing: np.ndarray) -> np.ndarray:
 
 def equalized(candidate: Candidate, context: Context) -> Candidate:
     """Return the candidate with equalised weights; its float outputs are the same to the last bit."""
+    candidate.architecture.require_mlp("equalize")
     weights = dict(candidate.weights or {})
     for _ in range(SWEEPS):
         moved = False

@@ -17,8 +17,8 @@ from qap.compress.method import Method, instant
 from qap.compress.ptq import calibration_events
 from qap.compress.ranges import best_integer, bias_precision
 from qap.errors import InputError
-from qap.models.architecture import Layer
 from qap.models.builders import float_logits
+from qap.models.layer import Layer
 from qap.plan import LayerPlan, Plan, Precision
 
 
@@ -40,6 +40,7 @@ def factorized(candidate: Candidate, context: Context) -> Candidate:
         No kernel gets smaller at this rank.
     """
     architecture, weights = candidate.architecture, dict(candidate.weights or {})
+    architecture.require_mlp("low_rank")
     layers: list[Layer] = []
     last = architecture.layers[-1].name
     for layer in architecture.folded.layers:

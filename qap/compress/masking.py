@@ -46,6 +46,7 @@ def cut_off(candidate: Candidate, masks: Masks) -> Masks:
     found, names = dict(masks), list(candidate.plan)
     for name, following in itertools.pairwise(names):
         if name in masks and candidate.plan[name].granularity.structured:
+            candidate.architecture.require_mlp("pruning whole units")
             rows = kept_units(masks[name])[:, None]
             found[following] = found.get(following, np.ones(candidate.architecture.shapes[following], bool)) & rows
     return found

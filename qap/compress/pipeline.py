@@ -29,6 +29,7 @@ from qap.compress.context import Context
 from qap.compress.method import Method, Steps
 from qap.errors import InputError, suggestion
 from qap.metrics.evaluate import evaluate
+from qap.models.architecture import OUTPUT
 from qap.models.builders import Builder, build, float_logits, set_weights
 from qap.training.job import Failed, Job, Trained
 from qap.training.keras_engine import logits
@@ -116,7 +117,7 @@ def outputs(candidate: Candidate, x: np.ndarray, *, quantized: bool = True, buil
     """Return the outputs of a candidate as a QKeras model, or of its float network; (events, outputs)."""
     weights, architecture = candidate.weights or {}, candidate.architecture
     if not quantized:
-        return float_logits(architecture, weights, x)[architecture.layers[-1].name]
+        return float_logits(architecture, weights, x, OUTPUT)[OUTPUT]
     model = builder(architecture, candidate.plan)
     set_weights(model, weights)
     return logits(model, x)

@@ -17,6 +17,7 @@ from qap.compress.context import Context
 from qap.compress.method import Method, instant
 from qap.compress.ranges import best_integer, bias_precision, holding_integer
 from qap.errors import InputError
+from qap.models.builders import float_logits
 from qap.plan import LayerPlan, Precision
 
 
@@ -48,15 +49,17 @@ def calibration_events(context: Context) -> np.ndarray:
 def quantized(candidate: Candidate, context: Context) -> Candidate:
     """Return the candidate with the integer bits of its plan fitted to its weights and to the training data.
 
-    The bits of kernels and activations stay as they are; biases take the grid of the accumulator.
+    The bits of kernels and activations stay as they are; biases take the grid of the accumulator. Ranges of a layer's outputs
+    are those behind the quantized layers before it; with convolutions or residual connections, those of the float network.
     """
     weights, values, inputs = candidate.weights or {}, calibration_events(context).astype(np.float64), context.data.input
+    given = None if candidate.architecture.is_mlp else float_logits(candidate.architecture, weights, values.astype(np.float32))
     layers: list[tuple[str, LayerPlan]] = []
     for layer in candidate.architecture.layers:
         plan, kernel, bias = candidate.plan[layer.name], weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]
         weight = fitted(kernel, plan.weight, context)
         grid = bias_precision(bias, "auto", weight, inputs)
-        values = values @ weight.quantize(kernel) + grid.quantize(bias)
+        values = given[layer.name] if given else values @ weight.quantize(kernel) + grid.quantize(bias)
         activation = plan.activation
         if activation is not None:
             values = np.maximum(values, 0) if layer.activation == "relu" else values

@@ -58,6 +58,7 @@ def shrink_weights(
     InputError
         The output layer or a layer that does not exist, an array of another length, no unit that stays.
     """
+    architecture.require_mlp("a network without its pruned units")
     hidden, last = [layer.name for layer in architecture.layers[:-1]], architecture.layers[-1].name
     for name in keep:
         if name == last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from qap.backend import custom_objects, stack
 from qap.config.schema import Distill, Model
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError, suggestion
-from qap.models.architecture import Architecture
+from qap.models.architecture import OUTPUT, Architecture
 from qap.models.builders import Weights, float_logits
 from qap.training.job import Features, Soft
 from qap.training.keras_engine import logits
@@ -82,7 +83,7 @@ class Teachers:
         architecture = self._architecture(teacher, student)
         numbers = range(1 if teacher == "parent" else self.section.seeds)
         x = self.data.train.x
-        return [float_logits(architecture, self.parent(architecture, n), x)[architecture.layers[-1].name] for n in numbers]
+        return [float_logits(architecture, self.parent(architecture, n), x, OUTPUT)[OUTPUT] for n in numbers]
 
     def _from_file(self, name: str) -> np.ndarray:
         path = (self.folder or Path()) / Path(name).expanduser()
@@ -91,9 +92,9 @@ class Teachers:
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"distill.teachers: {path}: not a readable Keras model: {str(error).splitlines()[0]}") from None
         x = self.data.train.x
-        expected, received = (None, x.shape[1]), tuple(model.input_shape)
-        if expected != received:
-            raise InputError(f"distill.teachers: {path}: expected inputs of shape {expected}, received {received}")
+        expected, received = x.shape[1], model.input_shape
+        if not isinstance(received, tuple) or None in received[1:] or math.prod(received[1:]) != expected:
+            raise InputError(f"distill.teachers: {path}: expected inputs of {expected} numbers, received the shape {received}")
         if tuple(model.output_shape) != (None, self.data.outputs):
             raise InputError(
                 f"distill.teachers: {path}: teacher and student must have the same outputs: expected {self.data.outputs}, "
@@ -109,6 +110,8 @@ class Teachers:
         if isinstance(teacher, str) and teacher != "parent":
             raise InputError("distill.features: the first teacher must be 'parent' or given by its widths, not a file")
         architecture = self._architecture(teacher, student)
+        for network in (student, architecture):
+            network.require_mlp("distill.features")
         names = [layer.name for layer in architecture.layers[:-1]]
         for whose, known in (("student", [layer.name for layer in student.layers[:-1]]), ("teacher", names)):
             if section.features not in known:

@@ -20,6 +20,7 @@ from qap.config.fields import (
     Sparsity,
     WeightBits,
 )
+from qap.config.model import Model
 
 CSYNTH_FIGURES = ("LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns")
 """Figures of cost that are estimated; the others are counted."""
@@ -40,16 +41,6 @@ Score = Literal["accuracy", "auc", "auc_worst", "signal_efficiency", "rmse", "re
 CostFigure = Literal[
     "ebops", "ebops_traced", "bops", "weight_memory_bits", "LUT", "FF", "DSP", "BRAM_18K", "II", "latency_cycles", "latency_ns"
 ]  # fmt: skip
-
-
-class Model(Section):
-    """The float topology."""
-
-    hidden: list[Positive] = [64, 32, 32]
-    activation: Literal["relu", "linear"] = "relu"
-    batchnorm: bool = True
-    function: str | None = None
-    """``module:function`` that builds the Keras model in the builder's place (beside the study file, or installed)."""
 
 
 class Train(Section):
@@ -159,9 +150,9 @@ class Space(Section):
     bias_bits: Bits | Literal["auto"] = "auto"
     """Bits of the biases; `auto` takes the accumulator's grid, so that a bias is never coarser than a product."""
     units: UnitChoices | None = None
-    """Units of the hidden layers (None: as in `model.hidden`)."""
+    """Units of the hidden layers (None: as in the section `model`)."""
     depth: UnitChoices | None = None
-    """Numbers of hidden layers, taken from the front of `model.hidden` (None: all)."""
+    """Numbers of hidden layers, taken from the front of the model's (None: all)."""
     tie: list[Literal["weight_bits", "activation_bits", "sparsity", "units"]] = []
     layers: dict[str, LayerSpace] = {}
 

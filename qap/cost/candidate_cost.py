@@ -68,6 +68,8 @@ def prediction(candidate: Candidate, counted: Cost, inputs: Precision, firmware:
         As for `networks`.
     model : Model
     """
+    if any(layer.kernel for layer in candidate.architecture.layers):
+        return Prediction({}, False, ("no report of a convolution is at hand: no number",))
     if firmware.IOType != "io_parallel":
         return Prediction({}, False, (f"no report of a network with {firmware.IOType} is at hand: no number",))
     return predict(model, networks(candidate, counted, inputs, firmware), part=firmware.Part)

@@ -33,7 +33,7 @@ def accumulator_bits(kernel: np.ndarray, bias: np.ndarray, layer: LayerPlan, inp
 
     Parameters
     ----------
-    kernel : (inputs, units) array
+    kernel : (…, inputs, units) array
         Quantized.
     bias : (units,) array
         Quantized.
@@ -43,25 +43,29 @@ def accumulator_bits(kernel: np.ndarray, bias: np.ndarray, layer: LayerPlan, inp
     """
     fractional = max(layer.weight.fractional + inputs.fractional, layer.bias.fractional)
     positive, negative = np.maximum(kernel, 0), np.minimum(kernel, 0)
-    high = (positive * inputs.high + negative * inputs.low).sum(axis=0) + bias
-    low = (positive * inputs.low + negative * inputs.high).sum(axis=0) + bias
+    axes = tuple(range(kernel.ndim - 1))
+    high = (positive * inputs.high + negative * inputs.low).sum(axis=axes) + bias
+    low = (positive * inputs.low + negative * inputs.high).sum(axis=axes) + bias
     largest = max(int(np.ldexp(np.max(high), fractional)), int(np.ldexp(-np.min(low), fractional)) - 1, 0)
     return largest.bit_length() + 1
 
 
 def count_layer(
-    kernel: np.ndarray, bias: np.ndarray, latent: np.ndarray, layer: LayerPlan, inputs: Precision
+    kernel: np.ndarray, bias: np.ndarray, latent: np.ndarray, layer: LayerPlan, inputs: Precision, positions: int = 1
 ) -> dict[str, float]:
-    """Count one Dense layer.
+    """Count one Dense layer or convolution.
 
     Parameters
     ----------
-    kernel, bias : arrays (inputs, units) and (units,)
+    kernel, bias : arrays (…, inputs, units) and (units,)
         Quantized.
-    latent : (inputs, units) array
+    latent : array of the kernel's shape
         Kernel before quantization: its zeros are the mask's.
     layer : LayerPlan
     inputs : Precision
+    positions : int, default 1
+        How often the kernel is applied to an event: operations count so many times, weights once. Products with the zeros of a
+        padding count as others.
 
     Returns
     -------
@@ -69,17 +73,17 @@ def count_layer(
         By the names of the figures.
     """
     digits = significant_bits(kernel, layer.weight.fractional)
-    n, m = kernel.shape
+    n, m = kernel.size // kernel.shape[-1], kernel.shape[-1]
     nonzero = int(np.count_nonzero(digits))
     powers = int(np.count_nonzero(digits == 1))
     weight_bits, x_bits = layer.weight.bits, inputs.bits
     return {
-        "ebops": int(digits.sum()) * input_bits(inputs),
-        "bops": m * n * (nonzero / kernel.size * weight_bits * x_bits + weight_bits + x_bits + math.log2(n)),
-        "multiplications": kernel.size,
-        "multiplications_zero": kernel.size - nonzero,
-        "multiplications_power_of_two": powers,
-        "multiplications_general": nonzero - powers,
+        "ebops": int(digits.sum()) * input_bits(inputs) * positions,
+        "bops": positions * m * n * (nonzero / kernel.size * weight_bits * x_bits + weight_bits + x_bits + math.log2(n)),
+        "multiplications": kernel.size * positions,
+        "multiplications_zero": (kernel.size - nonzero) * positions,
+        "multiplications_power_of_two": powers * positions,
+        "multiplications_general": (nonzero - powers) * positions,
         "nonzero_weights": nonzero,
         "weights": kernel.size,
         "masked_weights": int(np.count_nonzero(latent == 0)),
@@ -114,7 +118,7 @@ def traced_ebops(plan: Plan, weights: Weights, inputs: Precision, largest: Seque
 def _figures(values: Mapping[str, float]) -> dict[str, Figure]:
     """Name the figures and add the two sparsities."""
     ratios = {
-        "sparsity": values["multiplications_zero"] / values["weights"],
+        "sparsity": (values["weights"] - values["nonzero_weights"]) / values["weights"],
         "sparsity_mask": values["masked_weights"] / values["weights"],
     }
     units = {"accumulator_bits": "bit", "weight_memory_bits": "bit"}
@@ -150,8 +154,9 @@ def count(architecture: Architecture, plan: Plan, weights: Weights, inputs: Prec
     layers = {}
     for name, layer in plan.items():
         layers[name] = count_layer(
-            quantized[f"{name}/kernel"], quantized[f"{name}/bias"], weights[f"{name}/kernel"], layer, inputs
-        )
+            quantized[f"{name}/kernel"], quantized[f"{name}/bias"], weights[f"{name}/kernel"], layer, inputs,
+            architecture.positions[name],
+        )  # fmt: skip
         inputs = layer.activation or inputs
     total = {name: sum(values[name] for values in layers.values()) for name in SUMMED}
     total["accumulator_bits"] = max(values["accumulator_bits"] for values in layers.values())

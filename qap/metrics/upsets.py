@@ -300,6 +300,7 @@ def mlp_predict(architecture: Architecture, plan: Plan, grid: Precision, x: np.n
         than the 53 bits of float64.
     """
     architecture.check(plan)
+    architecture.require_mlp("upsets")
     source = grid
     for name, (inputs, _) in architecture.shapes.items():
         layer = plan[name]

@@ -1,47 +1,48 @@
-"""Architecture: the float topology of a network, its layers and their widths, no precision."""
+"""Architecture: the float topology of a network, its layers, their shapes and connections, no precision."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from qap.errors import InputError
+from qap.config.model import Model
+from qap.errors import InputError, suggestion
+from qap.models.layer import Layer, Shape
 from qap.plan import Plan
 
-ACTIVATIONS = ("relu", "linear")
 OUTPUT = "output"
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A Dense layer with what follows it: BatchNormalization (folded before quantization), then an activation.
-
-    Parameters
-    ----------
-    name : str
-    units : int
-    activation : {'relu', 'linear'}
-    batchnorm : bool
-    """
-
-    name: str
-    units: int
-    activation: str = "relu"
-    batchnorm: bool = False
-
-    def __post_init__(self) -> None:
-        if isinstance(self.units, bool) or not isinstance(self.units, int) or self.units < 1:
-            raise InputError(f"{self.name}: expected a number of units from 1, received {self.units!r}")
-        if self.activation not in ACTIVATIONS:
-            raise InputError(f"{self.name}: expected an activation of {', '.join(ACTIVATIONS)}, received {self.activation!r}")
+def layer_names(model: Model) -> list[str]:
+    """Return the names of the hidden layers of the section `model`."""
+    if model.layers is None:
+        return [f"fc{number}" for number in range(1, len(model.hidden) + 1)]
+    return [_layer(model, number).name for number in range(len(model.layers))]
 
 
-@dataclass(frozen=True, slots=True)
+def _layer(model: Model, number: int) -> Layer:
+    """Return a layer of the section `model`."""
+    layers = model.layers or []
+    section = layers[number]
+    kind = "conv" if section.kernel_size else "fc"
+    place = sum(bool(one.kernel_size) == bool(section.kernel_size) for one in layers[: number + 1])
+    return Layer(
+        section.name or f"{kind}{place}",
+        section.filters or section.units or 0,
+        section.activation or model.activation,
+        model.batchnorm if section.batchnorm is None else section.batchnorm,
+        tuple(section.kernel_size or ()), tuple(section.strides or ()), section.padding, section.pool, section.add,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Architecture:
-    """A multilayer perceptron.
+    """A network whose layers follow each other, with residual connections where layers ask for them.
 
     Parameters
     ----------
@@ -49,10 +50,18 @@ class Architecture:
         Number of features.
     layers : tuple of Layer
         From the first hidden layer to the output layer.
+    shape : tuple of int, default ()
+        In which the features stand, channels last: (28, 28, 1) for an image. Empty: one row.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit together, names that occur twice, a residual connection to a layer that is not there.
     """
 
     inputs: int
     layers: tuple[Layer, ...]
+    shape: Shape = ()
 
     def __post_init__(self) -> None:
         if self.inputs < 1 or not self.layers:
@@ -60,6 +69,26 @@ class Architecture:
         names = [layer.name for layer in self.layers]
         if len(set(names)) != len(names):
             raise InputError(f"architecture: expected distinct layer names, received {names}")
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if self.shape and math.prod(self.shape) != self.inputs:
+            raise InputError(
+                f"model.shape: expected a shape of {self.inputs} numbers (the features of an event), received {list(self.shape)}"
+            )
+        self._check_additions()
+
+    def _check_additions(self) -> None:
+        sums = self.sums
+        for number, layer in enumerate(self.layers):
+            if not layer.add:
+                continue
+            earlier = [one.name for one in self.layers[:number]]
+            if layer.add not in earlier:
+                raise InputError(f"{layer.name}: add: no earlier layer {layer.add!r}{suggestion(layer.add, earlier)}")
+            if self.given[layer.add] != sums[layer.name]:
+                raise InputError(
+                    f"{layer.name}: add: expected a layer with the shape {sums[layer.name]} of its own sums, {layer.add} has "
+                    f"{self.given[layer.add]}"
+                )
 
     @classmethod
     def mlp(
@@ -79,6 +108,28 @@ class Architecture:
         layers = [Layer(f"fc{i}", units, activation, batchnorm) for i, units in enumerate(hidden, 1)]
         return cls(inputs, (*layers, Layer(OUTPUT, outputs, "linear")))
 
+    @classmethod
+    def of(cls, model: Model, inputs: int, outputs: int) -> Architecture:
+        """Build what the section `model` of a study file describes, with an output layer.
+
+        Parameters
+        ----------
+        model : Model
+        inputs, outputs : int
+
+        Raises
+        ------
+        InputError
+            Layers that do not fit together or to the number of features.
+        """
+        if model.layers is None:
+            return cls.mlp(inputs, model.hidden, outputs, activation=model.activation, batchnorm=model.batchnorm)
+        hidden = [_layer(model, number) for number in range(len(model.layers))]
+        try:
+            return cls(inputs, (*hidden, Layer(OUTPUT, outputs, "linear")), tuple(model.shape or ()))
+        except InputError as error:
+            raise InputError(f"model.layers: {error}") from None
+
     @property
     def outputs(self) -> int:
         """Units of the last layer."""
@@ -90,10 +141,49 @@ class Architecture:
         return replace(self, layers=tuple(replace(layer, batchnorm=False) for layer in self.layers))
 
     @property
-    def shapes(self) -> dict[str, tuple[int, int]]:
-        """Kernel shape (inputs, units) by layer name."""
-        widths = [self.inputs, *(layer.units for layer in self.layers)]
-        return {layer.name: (widths[i], widths[i + 1]) for i, layer in enumerate(self.layers)}
+    def is_mlp(self) -> bool:
+        """True for Dense layers one behind the other: what the population engine trains."""
+        return not self.shape and not any(layer.kernel or layer.add for layer in self.layers)
+
+    def require_mlp(self, what: str) -> None:
+        """Refuse what only multilayer perceptrons have.
+
+        Raises
+        ------
+        InputError
+            This is none.
+        """
+        if not self.is_mlp:
+            raise InputError(f"{what}: treats Dense layers one behind the other only, the network is {self}")
+
+    @cached_property
+    def entering(self) -> dict[str, Shape]:
+        """By layer name the shape that comes in."""
+        return dict(zip(self.given, [self.shape or (self.inputs,), *self.given.values()], strict=False))
+
+    @cached_property
+    def given(self) -> dict[str, Shape]:
+        """By layer name the shape that goes on to the next layer."""
+        found, shape = {}, self.shape or (self.inputs,)
+        for layer in self.layers:
+            found[layer.name] = shape = layer.given_on(shape)
+        return found
+
+    @cached_property
+    def sums(self) -> dict[str, Shape]:
+        """By layer name the shape of its sums of products."""
+        return {layer.name: layer.summed(self.entering[layer.name]) for layer in self.layers}
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """By layer name how often its kernel is applied to an event: 1 for Dense."""
+        return {name: math.prod(shape[:-1]) for name, shape in self.sums.items()}
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Kernel shape by layer name: (inputs, units), of a convolution (window, …, inputs, units)."""
+        entering = self.entering
+        return {layer.name: layer.weight_shape(entering[layer.name]) for layer in self.layers}
 
     @property
     def id(self) -> str:
@@ -111,6 +201,8 @@ class Architecture:
         names = [layer.name for layer in self.layers]
         if list(plan) != names:
             raise InputError(f"plan: expected the layers {', '.join(names)}, received {', '.join(plan)}")
+        if not self.is_mlp and (plan.inputs is not None or any(layer.exponents for _, layer in plan.items())):
+            raise InputError("plan: rounded inputs and exponents are for Dense layers one behind the other only")
         if plan.inputs is not None and plan.inputs.exponents and len(plan.inputs.exponents) != self.inputs:
             raise InputError(f"plan: inputs: expected {self.inputs} exponents, received {len(plan.inputs.exponents)}")
         for layer in self.layers:
@@ -131,13 +223,15 @@ class Architecture:
                 )
 
     def __str__(self) -> str:
-        return "-".join(str(width) for width in (self.inputs, *(layer.units for layer in self.layers)))
+        start = "×".join(map(str, self.shape)) if self.shape else str(self.inputs)
+        return "-".join([start, *map(str, self.layers)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plain form."""
-        return {"inputs": self.inputs, "layers": [asdict(layer) for layer in self.layers]}
+        """Return the plain form; the shape only where there is one."""
+        found: dict[str, Any] = {"inputs": self.inputs, "layers": [layer.to_dict() for layer in self.layers]}
+        return {**found, "shape": list(self.shape)} if self.shape else found
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
         """Read the plain form."""
-        return cls(values["inputs"], tuple(Layer(**layer) for layer in values["layers"]))
+        return cls(values["inputs"], tuple(map(Layer.from_dict, values["layers"])), tuple(values.get("shape", ())))

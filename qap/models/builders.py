@@ -12,7 +12,8 @@ import numpy as np
 
 from qap.backend import stack
 from qap.errors import InputError
-from qap.models.architecture import Architecture, Layer
+from qap.models.architecture import Architecture
+from qap.models.layer import Layer, Pool
 from qap.plan import InputPlan, Plan, Precision
 
 Weights = Mapping[str, np.ndarray]
@@ -21,10 +22,18 @@ Weights = Mapping[str, np.ndarray]
 Builder = Callable[[Architecture, Plan | None], Any]
 """(architecture, plan) → Keras model; the plan is None for the float parent."""
 
+BATCH = 512
+"""Events that a network with convolutions is run on at a time: all its layers' outputs are kept."""
+
 
 def activation_name(layer: Layer) -> str:
-    """Return the name of a layer's activation: relu1 for fc1, output_linear for output."""
+    """Return the name of a layer's activation: relu1 for fc1, conv1_relu for conv1, output_linear for output."""
     return layer.name.replace("fc", layer.activation) if layer.name.startswith("fc") else f"{layer.name}_{layer.activation}"
+
+
+def norm_name(layer: Layer) -> str:
+    """Return the name of a layer's BatchNormalization: bn1 for fc1, conv1_bn for conv1."""
+    return layer.name.replace("fc", "bn") if layer.name.startswith("fc") else f"{layer.name}_bn"
 
 
 def build(architecture: Architecture, plan: Plan | None = None) -> Any:
@@ -40,38 +49,83 @@ def build(architecture: Architecture, plan: Plan | None = None) -> Any:
     Returns
     -------
     keras.Model
-        Layers ``fc1, relu1, …, output`` (and ``bn1, …`` in the float parent).
+        Layers ``fc1, relu1, …, output`` (and ``bn1, …`` in the float parent). It takes events in the shape of the
+        architecture (see `shaped`).
 
     Raises
     ------
     InputError
         The plan does not describe the architecture.
     """
-    libraries = stack()
-    layers = libraries.keras.layers
+    keras = stack().keras
     if plan is not None:
         architecture.check(plan)
-    tensor = inputs = layers.Input((architecture.inputs,), name="inputs")
+    tensor = inputs = keras.layers.Input(architecture.shape or (architecture.inputs,), name="inputs")
     if plan is not None and plan.inputs is not None:
         tensor = _rounded(tensor, plan.inputs)
+    outputs: dict[str, Any] = {}
     for layer in architecture.layers:
-        if plan is None:
-            tensor = layers.Dense(layer.units, name=layer.name)(tensor)
-            if layer.batchnorm:
-                tensor = layers.BatchNormalization(name=layer.name.replace("fc", "bn"))(tensor)
-            if layer.activation != "linear":
-                tensor = layers.Activation(layer.activation, name=activation_name(layer))(tensor)
-            continue
-        precisions = plan[layer.name]
-        tensor = libraries.qkeras.QDense(
-            layer.units,
-            name=layer.name,
-            kernel_quantizer=precisions.weight.quantizer,
-            bias_quantizer=precisions.bias.quantizer,
-        )(tensor)
-        if precisions.activation is not None:
-            tensor = libraries.qkeras.QActivation(precisions.activation.quantizer, name=activation_name(layer))(tensor)
-    return libraries.keras.Model(inputs, tensor, name="qap")
+        if not layer.kernel and len(tensor.shape) > 2:
+            tensor = keras.layers.Flatten(name=f"{layer.name}_inputs")(tensor)
+        tensor = _products(layer, plan)(tensor)
+        if layer.batchnorm and plan is None:
+            tensor = keras.layers.BatchNormalization(name=norm_name(layer))(tensor)
+        if layer.add:
+            tensor = keras.layers.Add(name=f"{layer.name}_add")([tensor, outputs[layer.add]])
+        activation = _activation(layer, plan, activation_name(layer))
+        tensor = tensor if activation is None else activation(tensor)
+        tensor = outputs[layer.name] = _pooled(tensor, layer, plan)
+    return keras.Model(inputs, tensor, name="qap")
+
+
+def _products(layer: Layer, plan: Plan | None) -> Any:
+    """Return the Dense layer or the convolution, with the plan's quantizers where there is one."""
+    libraries = stack()
+    if plan is None:
+        made, quantizers = libraries.keras.layers, {}
+    else:
+        made, precisions = libraries.qkeras, plan[layer.name]
+        quantizers = {"kernel_quantizer": precisions.weight.quantizer, "bias_quantizer": precisions.bias.quantizer}
+    kind = f"Conv{len(layer.kernel)}D" if layer.kernel else "Dense"
+    make = getattr(made, kind if plan is None else f"Q{kind}")
+    if not layer.kernel:
+        return make(layer.units, name=layer.name, **quantizers)
+    return make(layer.units, layer.kernel, strides=layer.steps, padding=layer.padding, name=layer.name, **quantizers)
+
+
+def _activation(layer: Layer, plan: Plan | None, name: str) -> Any:
+    """Return the activation with the plan's quantizer, None where it changes nothing."""
+    libraries = stack()
+    if plan is None:
+        return None if layer.activation == "linear" else libraries.keras.layers.Activation(layer.activation, name=name)
+    precision = plan[layer.name].activation
+    return None if precision is None else libraries.qkeras.QActivation(precision.quantizer, name=name)
+
+
+def _pooled(tensor: Any, layer: Layer, plan: Plan | None) -> Any:
+    """Return a layer's output after its pooling; averages are rounded to the activation's type."""
+    axes = len(tensor.shape) - 2
+    pool = layer.pooling(axes)
+    if pool is None:
+        return tensor
+    tensor = _pooling_layer(pool, axes, f"{layer.name}_pool")(tensor)
+    if plan is None or not pool.averages:
+        return tensor
+    return _activation(layer, plan, f"{layer.name}_pooled")(tensor)
+
+
+def _pooling_layer(pool: Pool, axes: int, name: str) -> Any:
+    layers = stack().keras.layers
+    kind = "Max" if pool.kind.endswith("max") else "Average"
+    if not pool.size:
+        return getattr(layers, f"Global{kind}Pooling{axes}D")(name=name)
+    return getattr(layers, f"{kind}Pooling{axes}D")(pool.size, name=name)
+
+
+def shaped(model: Any, x: np.ndarray) -> np.ndarray:
+    """Return events as a model takes them: rows of features in the shape of its input."""
+    shape = model.input_shape
+    return x.reshape(len(x), *shape[1:]) if isinstance(shape, tuple) and None not in shape[1:] else x
 
 
 def _rounded(tensor: Any, inputs: InputPlan) -> Any:
@@ -173,7 +227,7 @@ def fold_batchnorm(model: Any, architecture: Architecture) -> dict[str, np.ndarr
     for layer in architecture.layers:
         if not layer.batchnorm:
             continue
-        norm = model.get_layer(layer.name.replace("fc", "bn"))
+        norm = model.get_layer(norm_name(layer))
         gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in norm.get_weights())
         scale = gamma / np.sqrt(variance + norm.epsilon)
         kernel, bias = weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]
@@ -191,21 +245,46 @@ def quantize_weights(plan: Plan, weights: Weights) -> dict[str, np.ndarray]:
     return quantized
 
 
-def float_logits(architecture: Architecture, weights: Weights, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Run the folded float network in NumPy and return every layer's output by name.
+def float_logits(
+    architecture: Architecture, weights: Weights, x: np.ndarray, only: str | None = None
+) -> dict[str, np.ndarray]:
+    """Run the folded float network and return every layer's output by name: in NumPy, with convolutions in Keras.
 
     Parameters
     ----------
     x : (events, inputs) array
+    only : str, optional
+        One layer's name (None: all).
 
     Returns
     -------
     dict
-        (events, units) arrays after the activation; the last one holds the logits.
+        (events, …, units) arrays after the activation, before a pooling; the last one holds the logits, (events, units).
     """
+    if not architecture.is_mlp:
+        return _keras_outputs(architecture.folded, weights, x, only)
     outputs = {}
     for layer in architecture.layers:
         x = x @ weights[f"{layer.name}/kernel"] + weights[f"{layer.name}/bias"]
         x = np.maximum(x, 0) if layer.activation == "relu" else x
         outputs[layer.name] = x
-    return outputs
+    return outputs if only is None else {only: outputs[only]}
+
+
+def _keras_outputs(architecture: Architecture, weights: Weights, x: np.ndarray, only: str | None) -> dict[str, np.ndarray]:
+    keras = stack().keras
+    model = build(architecture)
+    set_weights(model, weights)
+    layers = [layer for layer in architecture.layers if only in (None, layer.name)]
+    ends = [_end(model, layer) for layer in layers]
+    whole = keras.Model(model.input, ends)
+    parts = [whole(shaped(model, x[start : start + BATCH]), training=False) for start in range(0, len(x), BATCH)]
+    found = [np.concatenate([np.asarray(part[i] if len(ends) > 1 else part) for part in parts]) for i in range(len(ends))]
+    return {layer.name: values for layer, values in zip(layers, found, strict=True)}
+
+
+def _end(model: Any, layer: Layer) -> Any:
+    """Return what a layer of the folded float network has after its activation."""
+    names = {one.name for one in model.layers}
+    ends = (activation_name(layer), f"{layer.name}_add", layer.name)
+    return model.get_layer(next(name for name in ends if name in names)).output

@@ -45,7 +45,7 @@ class Layout:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """Kernel shapes."""
-        return list(self.architecture.shapes.values())
+        return [(inputs, units) for inputs, units in self.architecture.shapes.values()]
 
     @property
     def widths(self) -> list[int]:

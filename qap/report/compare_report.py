@@ -14,6 +14,7 @@ from qap.compare.store import Store
 from qap.config.schema import Study as Config
 from qap.datasets.dataset import Dataset
 from qap.files import write_text
+from qap.models.architecture import Architecture
 from qap.report.comparison import Method, columns, markdown, methods, problems, write_compare_csv
 from qap.report.comparison_figure import comparison, save_comparison
 
@@ -33,10 +34,10 @@ def notes(config: Config, data: Dataset) -> list[str]:
     """Return what a reader must know of the numbers."""
     section, train = config.compare, config.train
     simulated = "C-simulation and RTL, where there are both, equal" if config.firmware.rtl else "C-simulation equals"
-    widths = "-".join(map(str, (len(data.feature_names), *config.model.hidden, data.outputs)))
+    network = Architecture.of(config.model, len(data.feature_names), data.outputs)
     return [
         f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} test events; "
-        f"{widths}; weights {section.weight_bits} bits, activations {section.activation_bits} bits, sparsity "
+        f"{network}; weights {section.weight_bits} bits, activations {section.activation_bits} bits, sparsity "
         f"{section.sparsity:g} where rows prune and say nothing else; {train.parent_epochs} epochs of the float network and "
         f"{train.epochs} more for every row, batches of {train.batch}; {section.seeds} seeds from {config.seed}.",
         "Means over the seeds ± standard deviation, on the test split, which nothing was chosen on. "

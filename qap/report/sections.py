@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -38,6 +39,7 @@ class ModelLayer(Section):
 
     name: str
     inputs: int
+    """Of each unit: in a convolution those of its window."""
     units: int
     activation: str
     batchnorm: bool = False
@@ -55,7 +57,7 @@ class ModelSection(Section):
         layers = tuple(
             ModelLayer(
                 name=layer.name,
-                inputs=architecture.shapes[layer.name][0],
+                inputs=math.prod(architecture.shapes[layer.name][:-1]),
                 units=layer.units,
                 activation=layer.activation,
                 batchnorm=layer.batchnorm,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from qap.candidate import Candidate
-from qap.compress.allocate import Option, kept_weights, layer_options, least
+from qap.compress.allocate import Option, kept_products, layer_options, least
 from qap.compress.context import Context
 from qap.compress.ranges import Calibration
 from qap.compress.sensitivity import Sensitivities, sensitivities
@@ -96,7 +96,7 @@ def _bases(space: PlanSpace) -> list[Point]:
 
 def _options(space: PlanSpace, architecture: Architecture, base: Point, found: Measured) -> list[list[Option]]:
     names = list(architecture.shapes)
-    kept = {name: kept_weights(architecture, name, float(base[setting(space, name, "sparsity")])) for name in names}
+    kept = {name: kept_products(architecture, name, float(base[setting(space, name, "sparsity")])) for name in names}
     settings = {
         (name, kind): setting(space, name, kind)
         for names_, kind in ((names, "weight_bits"), (names[:-1], "activation_bits"))

@@ -208,8 +208,8 @@ def check(config: Config, context: Context) -> PopulationEngine:
         raise InputError("search.strategy: ramp chooses weights, not plans to train: leave out compress and search.final_epochs")
     if not isinstance(context.engine, PopulationEngine) or context.builder is not build:
         raise InputError("search.strategy: ramp needs train.engine population and no model.function")
-    if config.model.activation != "relu":
-        raise InputError("search.strategy: ramp needs model.activation relu")
+    if config.model.activation != "relu" or config.model.layers is not None:
+        raise InputError("search.strategy: ramp needs model.hidden with model.activation relu")
     if config.search.ramp.cost == "da4ml":
         da4ml("trace")
     return context.engine

@@ -18,7 +18,7 @@ from qap.datasets.dataset import Dataset
 from qap.datasets.hold_back import hold_back
 from qap.datasets.load import load_dataset
 from qap.errors import InputError, QapError
-from qap.models.architecture import OUTPUT, Architecture
+from qap.models.architecture import OUTPUT
 from qap.models.builders import build, user_builder
 from qap.plan import Plan, Precision
 from qap.search.allocation import measured
@@ -54,11 +54,7 @@ def digest(data: Dataset) -> str:
 
 def _first(searcher: Searcher, plans: Sequence[Plan]) -> None:
     """Train the user's own plans."""
-    model, space = searcher.config.model, searcher.space
-    largest = Architecture.mlp(
-        space.features, model.hidden, space.outputs, activation=model.activation, batchnorm=model.batchnorm
-    )  # fmt: skip
-    searcher.evaluate(searcher.from_plan(largest, plan) for plan in plans)
+    searcher.evaluate(searcher.from_plan(searcher.space.largest, plan) for plan in plans)
 
 
 def _loop(searcher: Searcher, strategy: Strategy, batch: int) -> None:
@@ -141,7 +137,7 @@ def run_search(
     sampler : optuna.samplers.BaseSampler, optional
         Takes the place of ``search.strategy``. For a reproducible search give it a seed.
     plans : sequence of Plan, optional
-        Trained first, on the architecture of ``model.hidden``; they need not lie in the search space and the sampler does not
+        Trained first, on the architecture of the section `model`; they need not lie in the search space and the sampler does not
         learn from them.
     points : sequence of mapping, optional
         Choices by knob (as in Optuna's ``enqueue_trial``) that the sampler proposes first.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from qap.compress.ranges import Calibration, bias_precision
 from qap.config.schema import LayerSpace, Model, Space
 from qap.errors import InputError, suggestion
 from qap.granularity import Granularity
-from qap.models.architecture import OUTPUT, Architecture
+from qap.models.architecture import OUTPUT, Architecture, layer_names
 from qap.plan import LayerPlan, Plan, Precision
 
 Point = Mapping[str, int | float]
@@ -58,7 +58,7 @@ class PlanSpace:
                     raise InputError(f"search.space: {kind} is tied over all layers and given for {name}: choose one")
         if self.space.depth and max(self.space.depth) > len(self.hidden):
             raise InputError(
-                f"search.space.depth: expected at most {len(self.hidden)} (the layers of model.hidden), received "
+                f"search.space.depth: expected at most {len(self.hidden)} (the model's hidden layers), received "
                 f"{max(self.space.depth)}"
             )
         output = self.space.layers.get(OUTPUT, LayerSpace())
@@ -68,15 +68,20 @@ class PlanSpace:
     @property
     def hidden(self) -> list[str]:
         """Names of the hidden layers at full depth."""
-        return [f"fc{i}" for i in range(1, len(self.model.hidden) + 1)]
+        return layer_names(self.model)
 
     def choices(self, name: str, kind: str) -> list[int | float]:
         """Return what may be chosen for one layer: the layer's own list, else the one for all."""
         own = getattr(self.space.layers.get(name, LayerSpace()), kind)
         values = own or getattr(self.space, kind)
         if kind == "units" and values is None:
-            values = [self.model.hidden[self.hidden.index(name)]]
+            values = [self.largest.layers[self.hidden.index(name)].units]
         return sorted(set(values))
+
+    @cached_property
+    def largest(self) -> Architecture:
+        """The network of the section `model`, at full depth."""
+        return Architecture.of(self.model, self.features, self.outputs)
 
     @cached_property
     def settings(self) -> dict[str, list[int | float]]:
@@ -111,10 +116,9 @@ class PlanSpace:
     def architecture(self, point: Point) -> Architecture:
         """Return the architecture that a point stands for."""
         depth = int(point.get(DEPTH, self.settings.get(DEPTH, [len(self.hidden)])[0]))
-        hidden = [int(self._value(point, name, "units")) for name in self.hidden[:depth]]
-        return Architecture.mlp(
-            self.features, hidden, self.outputs, activation=self.model.activation, batchnorm=self.model.batchnorm
-        )
+        *hidden, output = self.largest.layers
+        layers = [replace(layer, units=int(self._value(point, layer.name, "units"))) for layer in hidden[:depth]]
+        return replace(self.largest, layers=(*layers, output))
 
     def plan(self, point: Point, architecture: Architecture, calibration: Calibration) -> Plan:
         """Return the plan that a point stands for, integer bits from the parent's ranges where they are ``auto``."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from qap.backend import stack
 from qap.datasets.dataset import Dataset, Split
-from qap.models.builders import fold_batchnorm, get_weights, set_weights
+from qap.models.builders import BATCH, fold_batchnorm, get_weights, set_weights, shaped
 from qap.training.distillation import distillation_loss, targets, with_features
 from qap.training.job import Failed, Job, Losses, Soft, Trained, diverged, event_order, steps_per_epoch
 from qap.training.schedules import tfmot_schedule
@@ -38,8 +38,9 @@ def wrap_for_pruning(model: Any, job: Job) -> Any:
 
 
 def logits(model: Any, x: np.ndarray) -> np.ndarray:
-    """Run a model without tracing a graph; returns (events, outputs)."""
-    parts = [x[start : start + EVALUATION_BATCH] for start in range(0, len(x), EVALUATION_BATCH)]
+    """Run a model on events (events, features) without tracing a graph; returns (events, outputs)."""
+    size = EVALUATION_BATCH if len(model.input_shape) == 2 else BATCH
+    parts = [shaped(model, x[start : start + size]) for start in range(0, len(x), size)]
     return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
 
 
@@ -52,10 +53,11 @@ def _loss(data: Dataset, teacher: Soft | None) -> Any:
     return losses.SparseCategoricalCrossentropy(from_logits=True) if classes else losses.MeanSquaredError()
 
 
-def _batches(split: Split, job: Job) -> Any:
+def _batches(model: Any, split: Split, job: Job) -> Any:
     """Return a tf.data set of (x, y, weight) batches in the order that all engines share."""
     tf = stack().tf
-    x, order = tf.constant(split.x), tf.data.Dataset.from_tensor_slices(event_order(len(split), job.batch, job.epochs, job.seed))
+    x = tf.constant(shaped(model, split.x))
+    order = tf.data.Dataset.from_tensor_slices(event_order(len(split), job.batch, job.epochs, job.seed))
     if job.teacher is not None:  # the weights are among the targets: the loss counts its parts with them
         y = tf.constant(targets(split, job.teacher))
         return order.map(lambda i: (tf.gather(x, i), tf.gather(y, i)))
@@ -134,7 +136,7 @@ def fit(
     tf = stack().tf
     steps, total = steps_per_epoch(len(data.train), job.batch), job.total_steps(len(data.train))
     model.optimizer.build(model.trainable_variables)
-    iterator = iter(_batches(data.train, job))
+    iterator = iter(_batches(model, data.train, job))
 
     @tf.function
     def epoch(steps: Any) -> Any:

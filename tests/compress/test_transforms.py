@@ -189,7 +189,7 @@ def test_a_keras_file_teaches_its_logits_also_behind_a_softmax(data: Dataset, tm
 
 @pytest.mark.parametrize(("inputs", "outputs_", "message"), [
     (6, 4, "teacher and student must have the same outputs: expected 3"),
-    (5, 3, "expected inputs of shape"),
+    (5, 3, "expected inputs of"),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_is_refused(inputs: int, outputs_: int, message: str, data: Dataset, tmp_path: Path) -> None:
     layers = stack().keras.layers

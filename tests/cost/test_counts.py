@@ -14,9 +14,11 @@ from hypothesis.extra import numpy as hnp
 from qap.cost.counts import count
 from qap.digits import significant_bits
 from qap.models.architecture import Architecture
+from qap.models.builders import build
 from qap.plan import LayerPlan, Plan, Precision
 
 from ..conftest import uniform_plan
+from ..models.networks import NETWORKS, plan_of, weights_of
 
 MLP = Architecture.mlp(4, [5, 3], 2)
 NAMES = ["fc1", "fc2", "output"]
@@ -105,3 +107,22 @@ def test_the_accumulator_is_as_wide_as_the_extreme_inputs_need(seed: int) -> Non
     needed = next(bits for bits in range(1, 64) if all(-(2 ** (bits - 1)) <= value < 2 ** (bits - 1) for value in sums))
     cost = count(architecture, Plan((("output", layer),)), weights, inputs)
     assert cost["accumulator_bits"] == needed, (min(sums), max(sums))
+
+
+@pytest.mark.parametrize("name", ["cnn_2d", "cnn_1d", "residual"])
+def test_operations_of_a_convolution_count_at_every_position_its_weights_once(name: str) -> None:
+    architecture, inputs = NETWORKS[name], INPUT
+    plan, weights = plan_of(architecture), weights_of(architecture)
+    cost, ebops, stored = count(architecture, plan, weights, inputs), 0, 0
+    model = build(architecture)
+    for layer in architecture.layers:
+        kernel = weights[f"{layer.name}/kernel"]
+        x_bits = inputs.bits - inputs.signed
+        places = math.prod(model.get_layer(layer.name).output.shape[1:-1])
+        for value in kernel.ravel().tolist():
+            ebops += places * x_bits * _digits(min(max(round(value * 16), -16), 15), 0)
+        stored += kernel.size * 5 + kernel.shape[-1] * 10
+        inputs = plan[layer.name].activation or inputs
+    assert cost["ebops"] == ebops
+    assert cost["weight_memory_bits"] == stored
+    assert cost["weights"] == sum(weights[f"{layer.name}/kernel"].size for layer in architecture.layers)

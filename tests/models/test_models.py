@@ -11,7 +11,7 @@ import pytest
 
 from qap.backend import custom_objects, stack
 from qap.errors import InputError
-from qap.models.architecture import Architecture, Layer
+from qap.models.architecture import Architecture
 from qap.models.builders import (
     build,
     float_logits,
@@ -21,6 +21,7 @@ from qap.models.builders import (
     set_weights,
     user_builder,
 )
+from qap.models.layer import Layer
 from qap.plan import LayerPlan, Plan, Precision
 
 from ..conftest import uniform_plan

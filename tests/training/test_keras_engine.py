@@ -53,7 +53,7 @@ def _plain_fit(job: Job, data: Dataset) -> dict[str, np.ndarray]:
         model = wrap_for_pruning(model, job)
     compile_for(model, job, data)
     callbacks = [libraries.sparsity.UpdatePruningStep()] if job.pruning else []
-    model.fit(_batches(data.train, job), epochs=job.epochs, steps_per_epoch=STEPS, verbose=0, callbacks=callbacks)
+    model.fit(_batches(model, data.train, job), epochs=job.epochs, steps_per_epoch=STEPS, verbose=0, callbacks=callbacks)
     if job.pruning:
         model = libraries.sparsity.strip_pruning(model)
     return fold_batchnorm(model, job.architecture) if job.plan is None else get_weights(model, job.architecture)
@@ -181,7 +181,7 @@ def test_a_training_can_end_in_the_middle_of_an_epoch(data: Dataset) -> None:
     libraries.keras.utils.set_random_seed(job.seed)
     model = job.builder(job.architecture, job.plan)
     compile_for(model, job, data)
-    for batch in _batches(data.train, job).take(5):
+    for batch in _batches(model, data.train, job).take(5):
         model.train_on_batch(*batch)
     expected = get_weights(model, job.architecture)
     assert all((short.weights[key] == expected[key]).all() for key in expected)

@@ -52,6 +52,8 @@ def unsupported(job: Job) -> str | None:
     """Return why the population engine does not train a job, None when it does."""
     if job.quantizers is None and (job.weights is None or any(layer.batchnorm for layer in job.architecture.layers)):
         return "a float network"
+    if not job.architecture.is_mlp:
+        return "convolutions or residual connections"
     if job.builder is not build:
         return "a model function of the user's own"
     if job.clusters is not None:
