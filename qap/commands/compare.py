@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import shlex
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from qap.commands.options import EXIT_CODES, add_shown, add_study, print_json, print_lines
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from collections.abc import Sequence
@@ -15,25 +18,24 @@ if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from qap.compare.run import Progress
     from qap.report.comparison import Method
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   qap compare configs/jets.yaml
   qap compare configs/jets.yaml compare.seeds=3 compare.sparsity=0.5 --output compared/half
-  qap compare configs/jets.yaml 'compare.methods={qap: [qap], sequential: [prune, ptq], kd: [distill+qap]}'
+  qap compare configs/jets.yaml 'compare.methods={{qap: [qap], sequential: [prune, ptq], kd: [distill+qap]}}'
   qap compare configs/jets.yaml --resume
 
-exit codes: 0 done, 1 failed on the way or a row is not bit-exact, 2 wrong input, 3 an optional tool is missing
+{EXIT_CODES}; 1 also where a row is not bit-exact
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = EXAMPLES
-    parser.add_argument("study", type=Path, help="study file (YAML); its section compare names the methods")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that take the place of the file's")
+    add_study(parser, "study file (YAML); its section compare names the methods")
     parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the comparison (default: compared/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the comparison in that directory")
-    parser.add_argument("--quiet", action="store_true", help="show errors only")
+    add_shown(parser, "print the table as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,9 +65,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"qap compare: stopped; what is judged is kept. Go on with: {command} --resume", file=sys.stderr)
         return 1
     written = write_comparison(store, config, data, command)
-    if not options.quiet:
-        print(summary(written.rows, config.compare.against))
-        print(f"table: {written.csv}, {written.markdown}; figure: {written.figure}; page: {written.page}")
+    if options.json:
+        rows = [dict(line) for line in csv.DictReader(written.csv.read_text().splitlines())]
+        print_json({"table": str(written.csv), "page": str(written.page), "against": config.compare.against, "rows": rows})
+    elif not options.quiet:
+        print_lines(summary(written.rows, config.compare.against))
+        print_lines(f"table: {written.csv}, {written.markdown}; figure: {written.figure}; page: {written.page}")
     bad = [row.name for row in written.rows if row.proven and row.proven[0] < row.proven[1]]
     for name in bad:
         print(f"qap compare: {name} is not bit-exact with every seed; see the remarks in {written.csv}", file=sys.stderr)

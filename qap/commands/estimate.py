@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qap.commands.options import EXIT_CODES, add_shown, positive, print_json, print_lines, whole
 from qap.errors import InputError
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from qap.cost.model import Model
     from qap.cost.project_cost import ProjectCost
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   qap estimate my-hls-test                                     any hls4ml project for Vitis or Vivado
   qap estimate studies/jets/candidates/3f2a91c07b55/firmware --part VU9P --json
@@ -32,7 +32,7 @@ Counts come from the project's own C-simulation; LUT, FF, DSP, BRAM_18K, latency
 synthesis would report, from fits to published reports, each with the band that held 90 % of the reports that were left out.
 Reports that the vendor's tools left in the project are shown beside, never mixed in.
 
-exit codes: 0 done, 2 wrong input
+{EXIT_CODES}
 """
 STORE = Path("qap_reports.json")
 _COUNTS = (
@@ -53,31 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("project", type=Path, nargs="?", metavar="PROJECT_DIR", help="the folder that hls4ml wrote, with firmware/ in it")
     add("--part", help="share of this FPGA, such as VU13P or xcu250-figd2104-2L-e; default: the project's")
-    add("--clock", type=_positive, metavar="NS", help="clock period; default: the project's")
+    add("--clock", type=positive, metavar="NS", help="clock period; default: the project's")
     add("--inputs", type=Path, metavar="FILE", help="events to count with: .npz, .npy or text; default: tb_data, else random")
-    add("--tmux", type=_whole, default=1, metavar="N", help="time multiplexing: N copies take events in turn (default: 1)")
-    add("--bunch-crossing", type=_positive, default=25.0, metavar="NS", help="time between events (default: 25)")
-    add("--latency-budget", type=_positive, metavar="NS", help="the longest latency that the trigger grants")
+    add("--tmux", type=whole(), default=1, metavar="N", help="time multiplexing: N copies take events in turn (default: 1)")
+    add("--bunch-crossing", type=positive, default=25.0, metavar="NS", help="time between events (default: 25)")
+    add("--latency-budget", type=positive, metavar="NS", help="the longest latency that the trigger grants")
     add("--learn", nargs="+", type=Path, default=[], metavar="DIR", help="take over the reports beside these projects")
     add(
         "--reports", type=Path, metavar="FILE", help=f"the lab's own reports, as --learn stores them (default: {STORE}, if there)"
     )
-    add("--json", action="store_true", help="print everything as JSON")
-    add("--quiet", action="store_true", help="show errors only")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
-    return value
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text}")
-    return value
+    add_shown(parser, "print everything as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,9 +84,9 @@ def _learn(options: argparse.Namespace) -> int:
 
     lesson = learn(options.learn, options.reports or STORE, shipped_model())
     if options.json:
-        print(json.dumps(lesson.to_dict(), indent=1))
+        print_json(lesson.to_dict())
     elif not options.quiet:
-        print("\n".join(lines(lesson)))
+        print_lines("\n".join(lines(lesson)))
     return 0
 
 
@@ -134,7 +119,7 @@ def _estimate(options: argparse.Namespace) -> int:
         time_multiplexing=options.tmux, bunch_crossing_ns=options.bunch_crossing, latency_ns=options.latency_budget,
     )  # fmt: skip
     if options.json:
-        print(json.dumps(cost.to_dict(), indent=1, ensure_ascii=False))
+        print_json(cost.to_dict())
     elif not options.quiet:
         show(cost)
     return 0

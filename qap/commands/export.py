@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qap.commands.options import EXIT_CODES, add_shown, print_json, print_lines
 from qap.errors import InputError, QapError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -16,7 +17,7 @@ if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
 
     from qap.exports.agreement import Agreement
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   qap export studies/jets --format qonnx                     the front's most accurate candidate, equal in every bit
   qap export studies/jets --candidate 3f2a --format integers-json
@@ -31,7 +32,8 @@ formats:
 
 FILE.npz holds the array `features` (or one array per input name), optionally `labels`, in which the accuracy is counted.
 
-exit codes: 0 done, 1 failed or not equal to its model, 2 wrong input or nothing exact to write, 3 `pip install 'qap[exports]'`
+{EXIT_CODES}; 1 also where the export is not equal to its model, 3 is cured by
+`pip install 'qap[exports]'`
 """
 FORMATS = {
     "tflite": ".tflite",
@@ -114,6 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--calibration", type=Path, metavar="FILE.npz", help="training events for tflite-int8; default: the study's first 1,000")
     add("--predictions", type=Path, metavar="FILE.npz", help="write labels, scores and the model's own scores for qap metrics")
     add("--precision", action="append", default=[], metavar="[NAME=]TYPE", help="qonnx: type of an input of a model file")
+    add_shown(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -143,7 +146,11 @@ def run(options: argparse.Namespace) -> int:
             write_arrays(options.predictions, predictions)
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    print(f"{output}: {source.name}, {len(export.data):,} bytes; {export.said}")
+    if options.json:
+        made = {"file": str(output), "model": source.name, "format": form, "bytes": len(export.data)}
+        print_json({**made, "compared": export.said})
+    elif not options.quiet:
+        print_lines(f"{output}: {source.name}, {len(export.data):,} bytes; {export.said}")
     return 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qap.commands.options import EXIT_CODES, add_shown, fraction, print_json, print_lines
 from qap.errors import InputError, QapError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from qap.firmware.deliver import Delivery, Events
     from qap.search.study import Study
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   qap firmware tagger.keras --inputs events.npz
   qap firmware tagger.h5 --precision 'quantized_bits(10,2)' --output tagger_v1 firmware.Backend=Vivado
@@ -33,8 +33,8 @@ examples:
 key=value are hls4ml's keys of the section `firmware` of a study file: Backend, Part, ClockPeriod (ns), IOType,
 Strategy, ReuseFactor; for --rtl adders_per_stage, for --synthesis synthesis_seconds.
 
-exit codes: 0 done, 1 not bit-exact or failed on the way, 2 wrong input or no exact firmware for a layer, 3 an optional
-tool is missing
+{EXIT_CODES}; 1 also where the firmware is not bit-exact, 2 also where a layer
+has no exact firmware
 """
 STAGES = ("csim", "csynth", "cosim", "export", "vsynth", "impl")
 _KINDS = re.compile(r"\w+\([^()]*\)")
@@ -52,14 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--precision", action="append", default=[], metavar="[NAME=]TYPE", help="type of an input, or of each of its features")
     add("--accept", action="extend", nargs="+", default=[], metavar="LAYER", help="layers with tables that may be approximate")
     add("--head", choices=("logits", "argmax"), default="logits", help="what the firmware ends with (default: logits)")
-    add("--rate", action="append", type=float, default=[], help="fraction of background that may pass: gives a threshold")
+    add("--rate", action="append", type=fraction, default=[], metavar="F", help="background that may pass: gives a threshold")
     add("--version", default="1.0.0", help="version of the emulator (default: 1.0.0)")
     add("--stage", action="append", choices=STAGES, default=[], help="then run this stage of the vendor's tools")
     add("--rtl", action="store_true", help="then write the model as pipelined Verilog and compare it with Verilator")
     add("--synthesis", action="store_true", help="and synthesise that Verilog by Yosys; brings --rtl")
     add("--keep", action="store_true", help="keep a project that is not bit-exact, marked as such")
-    add("--json", action="store_true", help="print the record of the delivery as JSON")
-    add("--quiet", action="store_true", help="show errors only")
+    add_shown(parser, "print the record of the delivery as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,9 +87,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"qap firmware: stopped; {kept}", file=sys.stderr)
         return 1
     if options.json:
-        print(json.dumps({**delivery.record, "directory": str(delivery.directory)}, indent=1))
+        print_json({**delivery.record, "directory": str(delivery.directory)})
     elif not options.quiet:
-        print(summary(delivery))
+        print_lines(summary(delivery))
     rtl = delivery.record.get("rtl")
     if rtl is not None and rtl["parity"]["exact"] < rtl["parity"]["events"]:
         print(f"qap firmware: the RTL is not bit-exact at {rtl['parity']['first_layer']}, do not use it", file=sys.stderr)

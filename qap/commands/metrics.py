@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qap.commands.options import EXIT_CODES, add_shown, fraction, number, positive, print_lines, whole
 from qap.errors import InputError
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     import numpy as np
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   qap metrics predictions.npz
   qap metrics predictions.npz --kind logits --bins 20 --background-efficiency 0.001 --input-rate-khz 40000
@@ -25,7 +25,7 @@ PREDICTIONS.npz has the arrays `labels` (class numbers from 0) and `scores` (one
 classes; logits or probabilities), optionally `weights` (one per event), `reference` (as scores) and `feature`.
 The keys of the JSON are explained in docs/metrics.md.
 
-exit codes: 0 done, 2 wrong input
+{EXIT_CODES}
 """
 ARRAYS = ("labels", "scores", "weights", "reference", "feature")
 
@@ -36,33 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("predictions", type=Path, metavar="PREDICTIONS.npz", help="arrays labels and scores; see below")
     add("--kind", choices=("auto", "logits", "probabilities"), default="auto", help="what the scores are (default: auto)")
-    add("--bins", type=_whole, default=15, metavar="N", help="bins of the reliability diagram (default: 15)")
-    add("--background-efficiency", type=_fraction, default=0.01, metavar="F", help="of the working points (default: 0.01)")
-    add("--input-rate-khz", type=_positive, metavar="KHZ", help="rate of events that the other classes stand for, such as 40000")
-    add("--delta", type=float, default=0.01, help="accuracy that may be lost against the reference (default: 0.01)")
-    add("--edges", type=float, nargs="+", metavar="X", help="bin edges of the feature; default: 10 bins of equally many events")
+    add("--bins", type=whole(100_000), default=15, metavar="N", help="bins of the reliability diagram (default: 15)")
+    add("--background-efficiency", type=fraction, default=0.01, metavar="F", help="of the working points (default: 0.01)")
+    add("--input-rate-khz", type=positive, metavar="KHZ", help="rate of events that the other classes stand for, such as 40000")
+    add("--delta", type=number, default=0.01, help="accuracy that may be lost against the reference (default: 0.01)")
+    add("--edges", type=number, nargs="+", metavar="X", help="bin edges of the feature; default: 10 bins of equally many events")
     add("--output", type=Path, metavar="FILE", help="write the JSON into this file as well")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text}")
-    return value
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100_000:
-        raise argparse.ArgumentTypeError(f"expected 1 to 100000, received {text}")
-    return value
+    add_shown(parser, "what is printed in any case, unless --quiet")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,18 +58,12 @@ def run(options: argparse.Namespace) -> int:
         text = json.dumps(found, indent=1, allow_nan=False)
         if options.output is not None:
             _write(options.output, text + "\n")
-        _print(text)
+        if not options.quiet:
+            print_lines(text)
     except KeyboardInterrupt:
         print("qap metrics: stopped", file=sys.stderr)
         return 1
     return 0
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # the reader, such as head, has seen enough: nothing is left to flush at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(path: Path, text: str) -> None:

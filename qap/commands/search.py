@@ -7,8 +7,9 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from qap.commands.options import EXIT_CODES, add_shown, add_study, print_json, print_lines
 from qap.errors import InputError
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -16,26 +17,25 @@ if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from qap.config.schema import Study
     from qap.report.data import FrontEntry, Report
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
-  qap search configs/jets.yaml
+  qap search study.yaml                                      as qap init wrote it
   qap search configs/jets.yaml search.trials=100 search.strategy=tpe --output studies/tpe
   qap search configs/jets.yaml search.space.layers.fc1.weight_bits=6 'search.space.tie=[sparsity]'
   qap search configs/jets.yaml --output studies/jets --resume
   qap search configs/jets.yaml firmware.rtl=true firmware.synthesis=true    the front as Verilog too, synthesised by Yosys
 
-exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 an optional tool is missing
+{EXIT_CODES}
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = EXAMPLES
-    parser.add_argument("study", type=Path, help="study file (YAML)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that take the place of the file's")
+    add_study(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the study (default: studies/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the study in that directory")
-    parser.add_argument("--quiet", action="store_true", help="show errors only")
+    add_shown(parser, "print the front as JSON, the rows of front.csv")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,45 +46,76 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or Path("studies") / config.name
     if output.exists() and not options.resume and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: not empty: add --resume to go on with that study, or choose another --output")
+    where = ["--output", str(options.output)] if options.output else []
+    command = shlex.join(["qap", "search", str(options.study), *options.overrides, *where])
+    return run_and_show(config, output, options, command, f"Go on with: {command} --resume", resume=options.resume)
+
+
+def run_and_show(
+    config: Study, output: Path, options: argparse.Namespace, command: str, stopped: str, **search: Any
+) -> int:
+    """Run a study, show how it goes and its front; return the exit code.
+
+    Parameters
+    ----------
+    config : Study
+    output : Path
+    options : Namespace
+        ``verb``, ``study``, ``quiet`` and ``json``.
+    command : str
+        What the report shows as the way to make the study again.
+    stopped : str
+        What is said after Ctrl-C.
+    **search
+        Options of `qap.search.run.run_search`.
+    """
+    from qap.commands.live import SearchView
+    from qap.commands.reading import ReadingView
+    from qap.datasets.load import load_dataset
+    from qap.models.architecture import Architecture
+    from qap.report.write import run_study
+
     if config.firmware.build:
         from qap.firmware.csim import require_compiler
 
         require_compiler()
-    where = ["--output", str(options.output)] if options.output else []
-    command = shlex.join(["python", "-m", "qap.search", str(options.study), *options.overrides, *where])
-    return _run(config, output, options, command)
-
-
-def _run(config: Study, output: Path, options: argparse.Namespace, command: str) -> int:
-    from qap.commands.live import SearchView
-    from qap.commands.reading import ReadingView
-    from qap.datasets.load import load_dataset
-    from qap.report.write import run_study
-
+    folder, prefix = options.study.parent, f"qap {options.verb}"
     with ReadingView(quiet=options.quiet) as reading:
-        data = load_dataset(config.data, options.study.parent, watch=reading.update, say=reading.say)
+        data = load_dataset(config.data, folder, watch=reading.update, say=reading.say)
+    for plan in search.get("plans", ()):  # before anything is written
+        Architecture.of(config.model, len(data.feature_names), data.outputs).check(plan)
     with SearchView(config, quiet=options.quiet) as view:
         try:
             report = run_study(
-                config, output, folder=options.study.parent, command=command, say=view.say,
-                resume=options.resume, watch=view.update, data=data,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            print(
-                f"qap search: stopped; what is trained is kept. Go on with: {command} --resume",
-                file=sys.stderr,
+                config, output, folder=folder, command=command, say=view.say, watch=view.update, data=data, **search
             )
+        except KeyboardInterrupt:
+            print(f"{prefix}: stopped; what is trained is kept. {stopped}", file=sys.stderr)
             return 1
-    if not options.quiet:
-        print(summary(report, output))
+    show_front(report, output, options)
+    return proven(report, prefix)
+
+
+def show_front(report: Report, output: Path, options: argparse.Namespace) -> None:
+    """Print the front as a table or as JSON."""
+    if options.json:
+        from qap.report.table import front_table
+
+        print_json({"directory": str(output), "report": str(output / "report.html"), "front": front_table(report)})
+    elif not options.quiet:
+        print_lines(summary(report, output))
+
+
+def proven(report: Report, prefix: str) -> int:
+    """Say of each candidate that is not bit-exact where it differs; return the exit code."""
     unproven = [entry for entry in report.front if entry.parity is not None and not entry.parity.proven]
     for entry in unproven:
         where = entry.parity.first_layer if entry.parity else ""
-        print(f"qap search: {entry.id} is not bit-exact; the first layer that differs is {where}", file=sys.stderr)
+        print(f"{prefix}: {entry.id} is not bit-exact; the first layer that differs is {where}", file=sys.stderr)
     wrong = [entry for entry in report.front if entry.parity_rtl is not None and not entry.parity_rtl.proven]
     for entry in wrong:
         where = entry.parity_rtl.first_layer if entry.parity_rtl else ""
-        print(f"qap search: the RTL of {entry.id} is not bit-exact; the first output that differs is {where}", file=sys.stderr)
+        print(f"{prefix}: the RTL of {entry.id} is not bit-exact; the first output that differs is {where}", file=sys.stderr)
     return 1 if unproven or wrong else 0
 
 
