@@ -404,6 +404,7 @@ class Plan:
         try:
             return cls.from_dict(yaml.safe_load(Path(path).read_text()))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: not a readable plan file: {str(error).splitlines()[0]}") from None
+            why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise InputError(f"{path}: not a readable plan file: {why}") from None
         except InputError as error:
             raise InputError(f"{path}: {error}") from None

@@ -65,9 +65,13 @@ def run(options: argparse.Namespace) -> int:
     files = [path for found in paths for path in found]
     of_files = tuple(name for name, found in zip(classes, paths, strict=False) for _ in found)
     wishes = Wishes(options.label, options.weight, tuple(options.targets), of_files, options.cut)
-    with ReadingView(quiet=options.quiet) as reading:
-        seen = look(files, options.tree, options.cut, reading.update)
-    found = roles(seen, wishes, lambda groups: one_hot(files, options.tree, options.cut, groups) if groups else None)
+    try:
+        with ReadingView(quiet=options.quiet) as reading:
+            seen = look(files, options.tree, options.cut, reading.update)
+        found = roles(seen, wishes, lambda groups: one_hot(files, options.tree, options.cut, groups) if groups else None)
+    except InputError as error:  # a study file's keys are the options of this verb
+        said = str(error).removeprefix("data.name: ").removeprefix("data.columns: ")
+        raise InputError(said.replace("data.cut:", "--cut:").replace("data.tree:", "--tree:")) from None
     by_class: dict[str, list[str]] = defaultdict(list)
     for name, pattern in zip(classes, names, strict=False):
         by_class[name].append(_from(pattern, output))

@@ -26,7 +26,8 @@ SATURATED = 1e-3
 """Fraction of the standardised values that may lie outside the grid."""
 FRACTIONAL = 7
 FEWEST_HELD = 20
-"""Validation events of the smallest class, below which a larger part is for validation."""
+ENOUGH_VALIDATION = 2000
+"""Validation events of the smallest class, and of all: with fewer of them a larger part is for validation."""
 UNBALANCED = 0.8
 MOST_ROWS = 60
 WIDTH = 110
@@ -109,7 +110,8 @@ def _beyond(features: Sequence[Seen], integer: int) -> float:
 def sizes(look: Look, roles: Roles) -> Sizes:
     """Choose network, training, search and grid by the numbers of events, features and classes."""
     smallest = min(roles.counts.values(), default=look.events)
-    split = (0.7, 0.1, 0.2) if smallest * 0.1 >= FEWEST_HELD else (0.6, 0.2, 0.2)
+    many = smallest * 0.1 >= FEWEST_HELD and look.events * 0.1 >= ENOUGH_VALIDATION
+    split = (0.7, 0.1, 0.2) if many else (0.6, 0.2, 0.2)
     train = math.floor(split[0] * look.events)
     outputs = len(roles.counts) or len(roles.targets)
     inputs = len(roles.elements)
@@ -231,7 +233,7 @@ def _data(look: Look, roles: Roles, wishes: Wishes, found: Sizes, place: Place) 
         lines.append("# isfinite leaves out the events that have NaN or infinite values")
     lines += [] if roles.weight is None else [f"weight: {_yaml(roles.weight)}"]
     lines += [] if roles.part is None else [f"split_column: {_yaml(roles.part)}"]
-    why = "training, validation, test" + ("" if found.split[1] == 0.1 else "; more for validation than usual, a class is small")
+    why = "training, validation, test" + ("" if found.split[1] == 0.1 else "; few events, so more than a tenth to choose by")
     lines.append(_line(f"split: {list(found.split)}", why))
     if any(one.constant for one in roles.elements):
         return [*lines, _line("scale: unit", "an image: divided by one power of two"), "input: {bits: 9, integer: 0}"]

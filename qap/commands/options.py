@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from qap.errors import InputError, suggestion
 
 EXIT_CODES = "exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 a tool is missing"
 _MISSING = "the following arguments are required: "
+_CHOICE = re.compile(r"argument (?P<option>\S+): invalid choice: '(?P<word>.*)' \(choose from (?P<known>.*)\)")
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,8 +26,18 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong and where help is; leave with exit code 2."""
         if message.startswith(_MISSING):  # key=value may be left out, whatever argparse says
             words = [word for word in message.removeprefix(_MISSING).split(", ") if word != "key=value"]
-            message = f"expected {' and '.join('a verb' if word == 'VERB' else word for word in words)}"
+            message = f"expected {' and '.join(self._verbs() if word == 'VERB' else word for word in words)}"
+        elif (choice := _CHOICE.fullmatch(message)) is not None:
+            known = [word.strip(" '") for word in choice["known"].split(",")]
+            near = suggestion(choice["word"], known)
+            near = near if "did you mean" in near else ""
+            message = f"{choice['option']}: expected one of {', '.join(known)}, received '{choice['word']}'{near}"
+        message = message.removeprefix("argument ")
         self.exit(2, f"{self.prog}: {message}\nusage: {self.prog} {self._words()}; more: {self.prog} --help\n")
+
+    def _verbs(self) -> str:
+        verbs = [name for action in self._actions if isinstance(action.choices, dict) for name in action.choices]
+        return f"a verb: {', '.join(verbs)}"
 
     def _words(self) -> str:
         """Return what must stand on the command line."""

@@ -115,6 +115,10 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
             tree = _parse(Path(path).read_text(), where)
         except FileNotFoundError:
             raise InputError(f"{path}: no such study file") from None
+        except IsADirectoryError:
+            begun = (Path(path) / "config.yaml").is_file()
+            cure = f"the study in it is {path}/config.yaml" if begun else "expected a study file (YAML)"
+            raise InputError(f"{path}: is a directory: {cure}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read as text: {error}") from None
         tree = {} if tree is None else tree
