@@ -276,7 +276,7 @@ def summary(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"{'model':{width}}{'accepted':>10}{columns}{rates}")
         for model in models:
             part = model["backgrounds"][background]
-            areas = "".join(f"{part['auc'][signal]:>16.3f}" for signal in signals)
+            areas = "".join(f"{part['auc'][signal]:>19.3f}" for signal in signals)
             lines.append(f"{model['name']:{width}}{'AUC':>10}{areas}")
             for point in part["points"]:
                 kept = "".join(f"{_percent(point['efficiency'][signal]):>19}" for signal in signals)

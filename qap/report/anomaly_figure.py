@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from qap.metrics.anomaly import AnomalyPoint
 from qap.report.figures import styled_figure
@@ -56,20 +58,31 @@ def anomaly_figure(
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_xlim(min(point.fraction for points in curves.values() for point in points), 1)
-            axes.set_ylim(max(LOWEST, least / 1.5), 1.2)
+            axes.set_ylim(min(0.1, max(LOWEST, least / 1.5)), 1.2)
             axes.set_title(f"{data}: {name}")
             if crossing_rate_khz is not None and axes in panels[0]:
                 rate = axes.secondary_xaxis(
                     "top", functions=(lambda fraction: fraction * crossing_rate_khz, lambda khz: khz / crossing_rate_khz)
                 )
                 rate.set_xlabel("Rate [kHz]")
+                _plain_ticks(rate.xaxis)
                 axes.set_title(f"{data}: {name}", y=1.16)
+            _plain_ticks(axes.xaxis)
+            _plain_ticks(axes.yaxis)
         for axes in panels[-1]:
             axes.set_xlabel(f"Accepted fraction of {background}")
         for axes in panels[:, 0]:
             axes.set_ylabel("Signal efficiency")
         panels[0, 0].legend(loc="lower right")
     return figure
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Label powers of ten as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0,)))
+    axis.set_minor_locator(LogLocator(subs=tuple(range(1, 10)), numticks=50))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _colours(count: int) -> list[str]:
