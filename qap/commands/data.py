@@ -16,6 +16,7 @@ examples:
   qap data build constituents n=20000 constituents=32 --output constituents.npz
   qap data build jets n=20000 pileup=40 isr=true mpi=true --output pileup.npz --processes 8
   qap data build l1 n=90000 --output l1.npz                          57 features of Level-1 events, nine processes
+  qap data build jets n=160000 seed=1 packed=true --output jets.npz  the embedded set, in 16-bit integers
 
 The same seed gives the same file, whatever the number of processes. The same command again goes on from the parts in
 OUTPUT.parts. All options and what is made: docs/generator.md.
