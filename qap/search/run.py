@@ -178,6 +178,8 @@ def run_search(
         check_ramp(config, context)
         if sampler is not None or points or plans:
             raise InputError("search.strategy: ramp chooses weights, not points of a space: leave out plans, points and samplers")
+    if config.search.hybrid.supernet_epochs and config.search.strategy == "hybrid":
+        space.largest.require_mlp("search.hybrid.supernet_epochs")
     if config.search.hybrid.supernet_epochs and config.search.space.granularity != "weight":
         raise InputError("search.hybrid.supernet_epochs: judges plans by single weights; set it to 0 for another granularity")
     strategy = None if ramp else make_strategy(

@@ -219,6 +219,7 @@ class Searcher:
         search, engine = self.config.search, self.context.engine
         if "ebops_traced" not in (*search.objectives, *search.constraints):
             return None
+        candidate.architecture.require_mlp("ebops_traced")
         if not isinstance(engine, PopulationEngine):
             raise InputError(f"ebops_traced: counted by the population engine only, train.engine is {engine.name}")
         return engine.largest(candidate.architecture, candidate.plan, candidate.weights or {}, self.context.data)

@@ -49,7 +49,7 @@ class PlanSpace:
                 f"search.space.granularity: {self.space.granularity} changes the architecture: search its units "
                 "(search.space.units), or use qap compare"
             )
-        names = [*self.hidden, OUTPUT]
+        names = [layer.name for layer in self.largest.layers]
         for name, layer in self.space.layers.items():
             if name not in names:
                 raise InputError(f"search.space.layers: no layer {name!r}{suggestion(name, names)}")

@@ -58,8 +58,8 @@ def check_weights(architecture: Architecture, weights: Weights) -> None:
     ------
     InputError
     """
-    for name, (inputs, units) in architecture.shapes.items():
-        for key, expected in ((f"{name}/kernel", (inputs, units)), (f"{name}/bias", (units,))):
+    for name, shape in architecture.shapes.items():
+        for key, expected in ((f"{name}/kernel", shape), (f"{name}/bias", shape[-1:])):
             received = np.shape(weights[key]) if key in weights else "nothing"
             if received != expected:
                 raise InputError(f"weights: {key}: expected shape {expected}, received {received}")
