@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,16 @@ from sklearn import metrics as sk
 
 from qap.__main__ import main
 from qap.backend import custom_objects, stack
+from qap.config.load import load_config
+from qap.datasets.reconstruction import INPUTS
+from qap.datasets.scaling import divisors
+from qap.datasets.table import Table
+from qap.plan import Precision
 
 from ..datasets.test_reconstruction import save_network
 
+OBJECTS = ["met", *(f"electron{i}" for i in range(4)), *(f"muon{i}" for i in range(4)), *(f"jet{i}" for i in range(10))]
+FEATURES = tuple("_".join(pair) for pair in itertools.product(OBJECTS, ("pt", "eta", "phi")))
 NAMES = ("met_pt", "met_eta", "jet_pt", "jet_eta", "muon_pt", "muon_eta")
 CLASSES = ("w", "qcd", "minimum_bias", "high", "muons")
 EACH = 600
@@ -174,6 +182,18 @@ def test_numbers_out_of_range_are_refused(words: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["anomaly", "study.yaml", "model", *words])
     assert stop.value.code == 2
+
+
+def test_autoencoder_and_student_of_the_zoo_see_the_same_inputs() -> None:
+    folder = Path(__file__).parents[2] / "configs" / "zoo"
+    one, two = (load_config(folder / f"{name}.yaml").data for name in ("autoencoder", "anomaly_student"))
+    assert (one.classes, one.split, one.reconstruct, two.score_of) == (two.classes, two.split, True, "../../studies/autoencoder")
+    for key in INPUTS:
+        assert getattr(one, key) == getattr(two, key), key
+    table = Table("l1", np.random.default_rng(0).normal(size=(50, 57)), FEATURES)
+    _, found = divisors(table, np.arange(50), one.scale, Precision(one.input.bits, one.input.integer))
+    assert dict(zip(FEATURES, found, strict=True))["electron3_pt"] == 16
+    assert {found[i] for i in range(27, 57, 3)} == {64.0}
 
 
 @pytest.mark.slow
