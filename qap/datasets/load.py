@@ -70,7 +70,7 @@ def read_npz(path: Path, name: str | None = None, *, answers: bool = True) -> Ta
     if lsb is not None:
         features = features * lsb
     names = [f"x{i}" for i in range(features.shape[1])] if features.ndim == 2 else []
-    if features.ndim == 3:
+    if features.ndim in (3, 4):
         features, names = mnist.flat(features), list(mnist.pixel_names(*features.shape[1:]))
     integers = labels is not None and labels.dtype.kind in "iu" and labels.size
     classes = range(int(labels.max()) + 1) if labels is not None and integers else ()

@@ -19,9 +19,9 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DIGITS = tuple("0123456789")
 
 
-def pixel_names(rows: int, columns: int) -> tuple[str, ...]:
-    """Return the names of an image's pixels, row by row."""
-    return tuple(f"pixel_{row}_{column}" for row in range(rows) for column in range(columns))
+def pixel_names(*shape: int) -> tuple[str, ...]:
+    """Return the names of an image's pixels: row, column and, where it has them, channel."""
+    return tuple("_".join(("pixel", *map(str, place))) for place in np.ndindex(*shape))
 
 
 def shipped() -> Table:
@@ -49,8 +49,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str, where: str) -> Tabl
     Parameters
     ----------
     arrays : mapping
-        ``x_train`` and ``x_test``, (events, rows, columns) or (events, pixels) numbers; ``y_train`` and ``y_test``, (events,)
-        integers.
+        ``x_train`` and ``x_test``, (events, rows, columns), the same with channels last, or (events, pixels) numbers;
+        ``y_train`` and ``y_test``, (events,) integers.
     name : str
     where : str
         The file, for messages.
@@ -64,7 +64,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str, where: str) -> Tabl
     if missing:
         raise InputError(f"data.name: {where}: expected the arrays {', '.join(ARRAYS)}, {', '.join(missing)} missing")
     x_train, y_train, x_test, y_test = (arrays[key] for key in ARRAYS)
-    if x_train.ndim not in (2, 3) or x_train.shape[1:] != x_test.shape[1:] or x_train.dtype.kind not in "iuf":
+    if x_train.ndim not in (2, 3, 4) or x_train.shape[1:] != x_test.shape[1:] or x_train.dtype.kind not in "iuf":
         raise InputError(
             f"data.name: {where}: expected images of one shape in x_train and x_test, received {x_train.dtype} of shape "
             f"{x_train.shape} and {x_test.dtype} of shape {x_test.shape}"
@@ -76,7 +76,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str, where: str) -> Tabl
     classes = tuple(str(label) for label in range(int(labels.max()) + 1))
     part = np.repeat(np.array([0, 2], np.int8), [len(x_train), len(x_test)])
     pixels = np.concatenate([flat(x_train), flat(x_test)])
-    names = pixel_names(*x_train.shape[1:]) if x_train.ndim == 3 else tuple(f"pixel_{i}" for i in range(pixels.shape[1]))
+    names = pixel_names(*x_train.shape[1:]) if x_train.ndim > 2 else tuple(f"pixel_{i}" for i in range(pixels.shape[1]))
     return Table(name, pixels, names, labels, class_names=classes, part=part)
 
 
