@@ -14,6 +14,7 @@ import yaml
 from qap.commands.init_answer import Wishes
 from qap.commands.init_look import Look, Seen
 from qap.commands.init_roles import Roles
+from qap.datasets.scaling import MOST_SATURATED
 
 NETWORKS = ((64, 32, 32), (32, 16, 16), (32, 16), (16, 8), (8,))
 EVENTS_OF_A_WEIGHT = 10
@@ -22,8 +23,6 @@ STEPS_OF_AN_EPOCH = 110
 PARENT_STEPS, STEPS, TUNE_STEPS = 2200, 440, 55
 """Of the float network, of a candidate, of a child: those of configs/jets.yaml."""
 TRIALS_OF_A_LAYER = 100
-SATURATED = 1e-3
-"""Fraction of the standardised values that may lie outside the grid."""
 FRACTIONAL = 7
 FEWEST_HELD = 20
 ENOUGH_VALIDATION = 2000
@@ -121,7 +120,7 @@ def sizes(look: Look, roles: Roles) -> Sizes:
     batch = min(batch, train)
     steps = math.ceil(train / batch)
     fine_tune = max(0.5, math.ceil(2 * TUNE_STEPS / steps) / 2)
-    integer = next((bits for bits in (2, 3) if _beyond(roles.elements, bits) <= SATURATED), 4)
+    integer = next((bits for bits in (2, 3) if _beyond(roles.elements, bits) <= MOST_SATURATED), 4)
     return Sizes(
         chosen[1:-1], _weights(chosen), train, batch,
         max(20, math.ceil(PARENT_STEPS / steps)), max(4, math.ceil(STEPS / steps)), fine_tune,
@@ -131,8 +130,8 @@ def sizes(look: Look, roles: Roles) -> Sizes:
 
 
 def _yaml(value: object) -> str:
-    """Return a value as YAML in one line."""
-    return yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True).removesuffix("...\n").strip()
+    """Return a value as YAML in one line, as it may stand in a list too."""
+    return yaml.safe_dump([value], default_flow_style=True, width=10**9, allow_unicode=True).strip()[1:-1]
 
 
 def _line(setting: str, comment: str) -> str:
