@@ -40,11 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, write tables, figure and page; return the exit code."""
-    from qap.commands.reading import ReadingView
-    from qap.compare.run import run_compare
     from qap.config.load import load_config
-    from qap.datasets.load import load_dataset
-    from qap.report.compare_report import write_comparison
 
     config = load_config(options.study, options.overrides)
     output = options.output or Path("compared") / config.name
@@ -52,6 +48,12 @@ def run(options: argparse.Namespace) -> int:
         from qap.firmware.csim import require_compiler
 
         require_compiler()
+
+    from qap.commands.reading import ReadingView
+    from qap.compare.run import run_compare
+    from qap.datasets.load import load_dataset
+    from qap.report.compare_report import write_comparison
+
     where = ["--output", str(options.output)] if options.output else []
     command = shlex.join(["qap", "compare", str(options.study), *options.overrides, *where])
     with ReadingView(quiet=options.quiet) as reading:

@@ -169,6 +169,9 @@ def roles(look: Look, wishes: Wishes, hot: Hot) -> Roles:
     cuts = [f"({wishes.cut})" if bad else wishes.cut] if wishes.cut else []
     cuts += [f"isfinite({_cut_name(one.name)})" for one in bad]
     counts = _counts(look, learnt, wishes)
+    if counts.pop("", None) is not None and learnt.label is not None:
+        cuts = [f"({wishes.cut})", *cuts[1:]] if wishes.cut else cuts
+        cuts.append(f"{_cut_name(learnt.label.name)} != ''")
     _enough(counts, look)
     return Roles(
         _names(look, features), tuple(features), None if learnt.label is None else learnt.label.name, learnt.labels or {},

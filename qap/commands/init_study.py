@@ -229,7 +229,7 @@ def _data(look: Look, roles: Roles, wishes: Wishes, found: Sizes, place: Place) 
     lines += [*_answer(roles, place.files), *_columns(look, roles)]
     lines += [] if roles.cut is None else [f"cut: {_yaml(roles.cut)}"]
     if roles.cut != wishes.cut:
-        lines.append("# isfinite leaves out the events that have NaN or infinite values")
+        lines.append("# the cut leaves out the events that have NaN or infinite values, or no label")
     lines += [] if roles.weight is None else [f"weight: {_yaml(roles.weight)}"]
     lines += [] if roles.part is None else [f"split_column: {_yaml(roles.part)}"]
     why = "training, validation, test" + ("" if found.split[1] == 0.1 else "; few events, so more than a tenth to choose by")

@@ -58,11 +58,12 @@ def test_a_table_of_text_with_all_that_stands_in_ntuples(init: Any) -> None:
     found["event_weight"] = np.random.default_rng(1).uniform(0.5, 2, EVENTS)
     found["broken"] = np.where(found.index % 3, np.nan, 1.5)
     found.loc[3, "mass"] = np.inf
-    found["flavour_id"] = found["flavour"].map({"g": 21, "q": 1, "t": 6})
+    found.loc[5:7, "flavour"] = None
+    found["flavour_id"] = found["flavour"].map({"g": 21, "q": 1, "t": 6}).fillna(0).astype(int)
     found.to_csv("my jets.csv", index=False)
     printed, study = init("my jets.csv")
     data = study["data"]
-    assert (data["label"], data["weight"], data["cut"]) == ("flavour", "event_weight", "isfinite(mass)")
+    assert (data["label"], data["weight"], data["cut"]) == ("flavour", "event_weight", "isfinite(mass) & flavour != ''")
     assert data["columns"] == ["pt", "eta", "phi", "mass", "tau", "c2", "tracks"]
     text = Path("study.yaml").read_text()
     for reason in (
@@ -73,7 +74,7 @@ def test_a_table_of_text_with_all_that_stands_in_ntuples(init: Any) -> None:
         assert reason in text, text
     assert printed.splitlines()[-1] == "written: study.yaml; next: qap search study.yaml"
     assert opened().class_names == ("g", "q", "t")
-    assert len(opened().train) + len(opened().validation) + len(opened().test) == EVENTS - 1
+    assert len(opened().train) + len(opened().validation) + len(opened().test) == EVENTS - 4
 
 
 def test_every_type_of_file_gives_the_same_study(init: Any, tmp_path: Path) -> None:
