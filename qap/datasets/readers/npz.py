@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qap.datasets.readers.source import Column, Roles, Source, Values, whole
 from qap.errors import InputError
+
+OBJECTS = "object (jagged arrays, or other Python objects)"
 
 
 class NpzSource(Source):
@@ -24,12 +27,14 @@ class NpzSource(Source):
     def __init__(self, path: Path) -> None:
         self.path = path
         with whole(path, ".npz"), np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            kinds = {name: _header(file, name) for name in file.files}
+            arrays = {name: file[name] for name, kind in kinds.items() if not kind.hasobject}
         self.roles, self._arrays = Roles(), arrays
         features = arrays.get("features")
         if features is not None and features.ndim == 2:
             self._own(arrays, features)
         self.columns = {name: _column(array) for name, array in self._arrays.items() if array.ndim}
+        self.columns |= {name: Column("other", (), OBJECTS) for name, kind in kinds.items() if kind.hasobject}
 
     def _own(self, arrays: dict[str, np.ndarray], features: np.ndarray) -> None:
         names = tuple(map(str, arrays.get("feature_names", [f"x{i}" for i in range(features.shape[1])])))
@@ -71,6 +76,16 @@ class NpzSource(Source):
         for start in range(0, events, rows):
             stop = min(start + rows, events)
             yield stop / events, {name: self._arrays[name][start:stop] for name in names}
+
+
+def _header(file: Any, name: str) -> np.dtype:
+    """Return the type of an array without reading it: Python objects are never unpickled."""
+    entry = next(one for one in (f"{name}.npy", name) if one in file.zip.namelist())
+    with file.zip.open(entry) as raw:
+        version = np.lib.format.read_magic(raw)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        dtype: np.dtype = read(raw)[2]
+    return dtype
 
 
 def _column(array: np.ndarray) -> Column:

@@ -137,7 +137,7 @@ def whole(path: Path, kind: str, others: tuple[type[Exception], ...] = ()) -> It
     try:
         yield
     except DAMAGE + others as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(" ,:;")
         raise InputError(
             f"data.name: {path}: not a whole {kind} file, it is truncated or damaged; write or copy it again ({why})"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +15,8 @@ from qap.errors import InputError
 
 LOOK = 1000
 """Lines that tell numbers from text."""
+TAIL = 65_536
+"""Bytes at the end of a file in which its last line is looked for."""
 
 
 def _is_number(text: str) -> bool:
@@ -49,11 +52,26 @@ class TextSource(Source):
             )
         if head.empty:
             raise InputError(f"data.name: {path}: has no events")
+        self._check_end(len(names))
         self._numeric = {name: bool(head[name].dtype.kind in "iufb") for name in names}
         self.columns = {
             name: Column("number" if numeric else "text", (), "number" if numeric else "text")
             for name, numeric in self._numeric.items()
         }  # fmt: skip
+
+    def _check_end(self, columns: int) -> None:
+        """Refuse a table that ends in the middle of a line: pandas would fill it up."""
+        if self.path.suffix == ".gz":
+            return  # its checksum says whether it is whole
+        with self.path.open("rb") as raw:
+            raw.seek(max(raw.seek(0, os.SEEK_END) - TAIL, 0))
+            line = raw.read().rpartition(b"\n")[2]
+        found = line.count(self._options["sep"].encode()) + 1
+        if line.strip() and not line.lstrip().startswith(b"#") and len(line) < TAIL and found < columns:
+            raise InputError(
+                f"data.name: {self.path}: ends in the middle of a line ({found} of {columns} columns), it is truncated; write or "
+                "copy it again"
+            )
 
     def _opened(self, raw: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
         return gzip.open(raw) if self.path.suffix == ".gz" else raw
