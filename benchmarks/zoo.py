@@ -119,8 +119,8 @@ def row(name: str, report: Mapping[str, Any], config: Config) -> Row:
     return (
         f"[{name}](../configs/zoo/{name}.yaml)", best["architecture"], report["data"]["name"], score,
         _interval(report["float"][score]), trees(config), _interval(best[score]), ", ".join(bits),
-        f"{figures['sparsity']['value']:.0%}", f"{figures['ebops']['value']:,.0f}", _figure(figures, "LUT"), _figure(figures, "latency_ns", " ns"),
-        f"{parity['exact']:,} of {parity['events']:,}",
+        f"{figures['sparsity']['value']:.0%}", f"{figures['ebops']['value']:,.0f}", _figure(figures, "LUT"),
+        _figure(figures, "latency_ns", " ns"), f"{parity['exact']:,} of {parity['events']:,}",
     )  # fmt: skip
 
 
