@@ -201,8 +201,7 @@ def _answer(roles: Roles, files: Mapping[str, Sequence[str]]) -> list[str]:
         pairs = (f"  {_yaml(name)}: {_yaml(found[0] if len(found) == 1 else list(found))}" for name, found in files.items())
         return [_comment(f"{why}; {_classes(roles)}"), "files:", *pairs]
     if roles.targets:
-        lines = [_comment(f"to be learnt, {why}: regression"), *_wrapped("targets", roles.targets)]
-        return [*lines, "# they are learnt in their own units: a network of few bits does best with values of about -8 to 8"]
+        return [_comment(f"to be learnt in its own unit, {why}: regression"), *_wrapped("targets", roles.targets)]
     if roles.labels:
         pairs = (f"  {_yaml(name)}: {_yaml(column)}" for name, column in roles.labels.items())
         return [_comment(f"{why}; {_classes(roles)}"), "labels:", *pairs]

@@ -177,7 +177,7 @@ def summary(report: Report, output: Path) -> str:
             f"{len(report.left)} more were on the search's front, but not on the {report.data.n_held_back:,} events held back"
         )
     lines.append(
-        f"{report.metric} on {report.data.n_test:,} test events of {report.data.name}; {report.search.trials} candidates "
-        f"tried; report: {output / 'report.html'}; firmware: {output / 'candidates'}/<candidate>/firmware"
+        f"{report.metric} on {report.data.n_test:,} test events of {report.data.name}; candidates tried: "
+        f"{report.search.trials}; report: {output / 'report.html'}; firmware: {output / 'candidates'}/<candidate>/firmware"
     )
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qap.commands.options import EXIT_CODES, add_shown, add_study, new_directory
+from qap.errors import InputError
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from qap.config.schema import Study
@@ -29,6 +30,10 @@ split. No constraint of the study file holds: one plan is not chosen among other
 """
 
 
+HELD = ("objectives", "signal", "final_epochs")
+"""Keys of the section `search` that say something of one plan too."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = EXAMPLES
@@ -45,6 +50,10 @@ def run(options: argparse.Namespace) -> int:
     from qap.plan import Plan
 
     config = single(load_config(options.study, options.overrides))
+    for text in options.overrides:
+        key = text.partition("=")[0]
+        if key.startswith("search.") and key.split(".")[1] not in HELD:
+            raise InputError(f"{key}: one plan is trained, nothing is searched: leave it out")
     plan = Plan.load(options.plan)
     output = options.output or Path("trained") / f"{config.name}-{plan.id}"
     new_directory(output)

@@ -150,6 +150,7 @@ WRONG: list[tuple[str, str]] = [
     ("train study.yaml --plan plan.yaml --output full", "full: not empty"),
     ("train none.yaml --plan plan.yaml", "none.yaml: no such study file"),
     ("train study.yaml --plan plan.yaml train.epoch=3", "unknown key train.epoch (did you mean 'epochs'?)"),
+    ("train study.yaml --plan plan.yaml search.trials=5", "search.trials: one plan is trained, nothing is searched"),
     ("train study.yaml --plan study.yaml", "study.yaml: plan: "),
     # data for init
     ("init none.csv", "none.csv: no such file"),
