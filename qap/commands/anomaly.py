@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qap.errors import InputError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
+    from qap.candidate import Figure
     from qap.config.data import Data
     from qap.datasets.samples import Sample, Samples
     from qap.metrics.anomaly import AnomalyPoint, Scores
@@ -78,14 +79,14 @@ class Trigger:
     path : path
         Of the Keras or QKeras model.
     cost : mapping
-        Figures of its firmware, where a study knows them.
+        Value, low and high of its firmware's figures, where a study knows them.
     bit_exact : bool or None
         Whether its firmware was proven; None where no study says so.
     """
 
     name: str
     path: Path
-    cost: Mapping[str, float] = field(default_factory=dict)
+    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     bit_exact: bool | None = None
 
 
@@ -177,9 +178,14 @@ def _of_study(directory: Path, name: str) -> Iterator[Trigger]:
         raise InputError(f"{directory}: expected the directory of a finished study, with report.json")
     yield Trigger(f"{name} float", float_network(directory, str(directory)))
     for entry in Report.load(directory / "report.json").front:
-        cost = {key: entry.cost[key] for key in COSTS if key in entry.cost.figures}
+        cost = {key: _banded(entry.cost.figures[key]) for key in COSTS if key in entry.cost.figures}
         exact = None if entry.parity is None else entry.parity.proven
         yield Trigger(f"{name} {entry.id}", directory / "candidates" / entry.id / "model.keras", cost, exact)
+
+
+def _banded(figure: Figure) -> dict[str, float]:
+    low, high = (figure.value if bound is None else bound for bound in (figure.low, figure.high))
+    return {"value": figure.value, "low": low, "high": high}
 
 
 def _samples(data: Data, options: argparse.Namespace) -> Samples:
@@ -284,12 +290,20 @@ def summary(found: Mapping[str, Any]) -> list[str]:
                 lines.append(f"{'':{width}}{point['fraction']:>10g}{kept}{rate}")
     if any(model["cost"] for model in models):
         shown = [key for key in COSTS if any(key in model["cost"] for model in models)]
-        lines += ["", f"{'model':{width}}{'bit-exact':>10}" + "".join(f"{COSTS[key]:>12}" for key in shown)]
+        head = "".join(f"{COSTS[key]:>26}" for key in shown)
+        lines += ["", f"{'model':{width}}{'bit-exact':>10}{head}   (estimates with their 90 % band)"]
         for model in (model for model in models if model["cost"]):
             exact = {True: "yes", False: "NO", None: "-"}[model["bit_exact"]]
-            cost = "".join(f"{model['cost'][key]:>12,.0f}" if key in model["cost"] else f"{'-':>12}" for key in shown)
+            cost = "".join(f"{_amount(model['cost'].get(key)):>26}" for key in shown)
             lines.append(f"{model['name']:{width}}{exact:>10}{cost}")
     return lines
+
+
+def _amount(found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return "-"
+    band = f" ({found['low']:,.0f}-{found['high']:,.0f})" if found["low"] < found["high"] else ""
+    return f"{found['value']:,.0f}{band}"
 
 
 def _percent(found: Mapping[str, float]) -> str:

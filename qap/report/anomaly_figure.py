@@ -66,7 +66,7 @@ def anomaly_figure(
                 )
                 rate.set_xlabel("Rate [kHz]")
                 _plain_ticks(rate.xaxis)
-                axes.set_title(f"{data}: {name}", y=1.16)
+                axes.set_title(f"{data}: {name}", y=1.11)
             _plain_ticks(axes.xaxis)
             _plain_ticks(axes.yaxis)
         for axes in panels[-1]:
