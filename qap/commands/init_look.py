@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qap.datasets.classes import MOST_CLASSES
-from qap.datasets.cut import parse_cut
+from qap.datasets.cut import Cut, parse_cut
 from qap.datasets.files import Reading
 from qap.datasets.readers.read import ROWS, open_source
 from qap.datasets.readers.source import Column, Element, Jagged, Roles, Source, Values, numbers, resolve_one
@@ -216,8 +216,19 @@ def _elements_taken(counts: np.ndarray) -> int:
     return int(np.clip(np.searchsorted(share, SHARE_OF_JAGGED), 1, MOST_OF_JAGGED))
 
 
-def _chunks(source: Source, names: Sequence[str]) -> Iterator[tuple[float, dict[str, Values]]]:
-    return source.chunks(list(names), ROWS)
+Kept = tuple[float, dict[str, Values], np.ndarray]
+"""The part of a file that has been read, its columns, and which of the events the cut keeps."""
+
+
+def _chunks(source: Source, names: Sequence[str], cut: Cut | None) -> Iterator[Kept]:
+    """Yield the columns of a file in chunks."""
+    where = f"--cut: {source.path}"
+    cuts = {} if cut is None else {name: resolve_one(name, source.columns, where) for name in cut.names}
+    for share, values in source.chunks(list(dict.fromkeys([*names, *(one.base for one in cuts.values())])), ROWS):
+        keep = np.ones(_length(values), bool)
+        if cut is not None:
+            keep = cut({name: one.of(values[one.base], 0.0) for name, one in cuts.items()})
+        yield share, values, keep
 
 
 def look(
@@ -257,12 +268,8 @@ def look(
         elif set(source.columns) != set(looking.columns):
             other = sorted(set(source.columns) ^ set(looking.columns))
             raise InputError(f"{path}: has other columns than {files[0]}: {', '.join(other[:4])}")
-        cuts = {} if parsed is None else {name: resolve_one(name, source.columns, f"--cut: {path}") for name in parsed.names}
         before = looking.events
-        for share, values in _chunks(source, list(dict.fromkeys([*looking.taken, *(one.base for one in cuts.values())]))):
-            keep = np.ones(_length(values), bool)
-            if parsed is not None:
-                keep = parsed({name: one.of(values[one.base], 0.0) for name, one in cuts.items()})
+        for share, values, keep in _chunks(source, list(looking.taken), parsed):
             looking.add(values, keep)
             if watch is not None:
                 done = sum(sizes[:number]) + share * sizes[number]
@@ -299,13 +306,8 @@ def one_hot(files: Sequence[Path], tree: str | None, cut: str | None, groups: Se
     parsed, left = None if cut is None else parse_cut(cut), [tuple(group) for group in groups]
     for path in files:
         source = open_source(path, tree)
-        cuts = {} if parsed is None else {name: resolve_one(name, source.columns, f"--cut: {path}") for name in parsed.names}
         elements = {name: resolve_one(name, source.columns, str(path)) for group in groups for name in group}
-        bases = dict.fromkeys(one.base for one in [*elements.values(), *cuts.values()])
-        for _, values in _chunks(source, list(bases)):
-            keep = np.ones(_length(values), bool)
-            if parsed is not None:
-                keep = parsed({name: one.of(values[one.base], 0.0) for name, one in cuts.items()})
+        for _, values, keep in _chunks(source, [one.base for one in elements.values()], parsed):
             columns = {name: np.asarray(one.of(values[one.base], 0.0), np.float64)[keep] for name, one in elements.items()}
             left = [group for group in left if bool(np.all(sum(columns[name] for name in group) == 1))]
             if not left:

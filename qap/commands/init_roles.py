@@ -150,6 +150,22 @@ def roles(look: Look, wishes: Wishes, hot: Hot) -> Roles:
     for name in learnt.others:
         if name not in taken:
             left_out.setdefault(name, "may be the answer in other words, by its name")
+    counts = _counts(look, learnt, wishes)
+    features = _features(look, taken, counts, left_out)
+    unlabelled = counts.pop("", None) is not None and learnt.label is not None
+    _enough(counts, look)
+    bad = [one for one in (*features, *([learnt.label] if learnt.label else []), *learnt.targets) if one.bad]
+    own = set(look.roles.features)
+    return Roles(
+        _names(look, features), tuple(features), None if learnt.label is None else learnt.label.name, learnt.labels or {},
+        tuple(one.name for one in learnt.targets), None if weight is None else weight.name, None if part is None else part.name,
+        {"answer": learnt.why}, counts, left_out, _cut(wishes.cut, bad, learnt.label if unlabelled else None),
+        not look.lengths and not (own & set(left_out) if own else left_out),
+    )  # fmt: skip
+
+
+def _features(look: Look, taken: set[str], counts: Mapping[str, int], left_out: dict[str, str]) -> list[Seen]:
+    """Return the features, and note why other columns are none."""
     features, own = [], set(look.roles.features)
     for one in look.seen.values():
         if own and one.name not in own and one.name not in taken:
@@ -160,25 +176,20 @@ def roles(look: Look, wishes: Wishes, hot: Hot) -> Roles:
                 features.append(one)
             else:
                 left_out[one.name] = why
-    features = _without_copies(features, _counts(look, learnt, wishes), left_out)
-    whole_array = _image(look, features, left_out)
-    features = whole_array or features
+    features = _without_copies(features, counts, left_out)
+    features = _image(look, features, left_out) or features
     if not features:
         raise InputError(f"{look.files[0]}: no column is left for the features: {_reasons(left_out)}")
-    bad = [one for one in [*features, *([] if learnt.label is None else [learnt.label]), *learnt.targets] if one.bad]
-    cuts = [f"({wishes.cut})" if bad else wishes.cut] if wishes.cut else []
-    cuts += [f"isfinite({_cut_name(one.name)})" for one in bad]
-    counts = _counts(look, learnt, wishes)
-    if counts.pop("", None) is not None and learnt.label is not None:
-        cuts = [f"({wishes.cut})", *cuts[1:]] if wishes.cut else cuts
-        cuts.append(f"{_cut_name(learnt.label.name)} != ''")
-    _enough(counts, look)
-    return Roles(
-        _names(look, features), tuple(features), None if learnt.label is None else learnt.label.name, learnt.labels or {},
-        tuple(one.name for one in learnt.targets), None if weight is None else weight.name, None if part is None else part.name,
-        {"answer": learnt.why}, counts, left_out, " & ".join(cuts) or None,
-        not look.lengths and not (own & set(left_out) if own else left_out),
-    )  # fmt: skip
+    return features
+
+
+def _cut(wish: str | None, bad: Sequence[Seen], unlabelled: Seen | None) -> str | None:
+    """Return the user's cut, and with it what keeps events without NaN, infinite values and missing labels."""
+    parts = [f"isfinite({_cut_name(one.name)})" for one in bad]
+    parts += [] if unlabelled is None else [f"{_cut_name(unlabelled.name)} != ''"]
+    if wish is None or not parts:
+        return wish if wish is not None else " & ".join(parts) or None
+    return " & ".join([f"({wish})", *parts])
 
 
 def _without_copies(features: Sequence[Seen], counts: Mapping[str, int], left_out: dict[str, str]) -> list[Seen]:
