@@ -159,12 +159,15 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], default=list(NAMES), help="studies (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)} (default: all)")
     parser.add_argument("--output", type=Path, default=Path("studies"))
     parser.add_argument("--table", type=Path, help="Markdown file whose table is replaced")
     options = parser.parse_args()
-    rows = []
     for name in options.names:
+        if name not in NAMES:
+            parser.error(f"no study {name!r} in {FOLDER}: expected one of {', '.join(NAMES)}")
+    rows = []
+    for name in options.names or NAMES:
         config = load_config(FOLDER / f"{name}.yaml")
         found = untrained(name, config) if name == WITHOUT_DATA else row(name, search(name, options.output / name), config)
         print(dict(zip(HEADER, found, strict=True)), flush=True)

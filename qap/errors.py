@@ -19,7 +19,7 @@ class InputError(QapError):
 
 
 class ToolMissingError(QapError):
-    """An optional tool is not installed (exit code 3)."""
+    """A tool is not installed (exit code 3)."""
 
     exit_code = 3
 

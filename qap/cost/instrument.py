@@ -15,7 +15,7 @@ import numpy as np
 
 from qap.cost.hls_project import HELPERS, HLSProject, Port
 from qap.cost.hls_source import calls, strip_comments, synthesised
-from qap.errors import InputError
+from qap.errors import ToolMissingError
 from qap.firmware.csim import compiler
 from qap.firmware.processes import run_command
 
@@ -201,7 +201,7 @@ def count(project: HLSProject, events: np.ndarray, *, timeout: float) -> Counted
     """
     try:
         command, flags = compiler()
-    except InputError as error:
+    except ToolMissingError as error:
         raise NotCountedError(str(error)) from None
     folders, lent = _utilities(project)
     widths = input_widths(project)

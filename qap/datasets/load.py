@@ -54,7 +54,7 @@ def read_npz(path: Path, name: str | None = None, *, answers: bool = True) -> Ta
     name = name or path.stem
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files if key in KNOWN_ARRAYS}
+            found, arrays = file.files, {key: file[key] for key in file.files if key in KNOWN_ARRAYS}
     except FileNotFoundError:
         raise InputError(f"data.name: {path}: no such file") from None
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
@@ -62,8 +62,10 @@ def read_npz(path: Path, name: str | None = None, *, answers: bool = True) -> Ta
     if "features" not in arrays and set(mnist.ARRAYS) & set(arrays):
         return mnist.from_arrays(arrays, name, str(path))
     if "features" not in arrays or (answers and not {"labels", "targets"} & set(arrays)):
+        wanted = "features" if "features" not in arrays else "labels"
+        near = suggestion(wanted, [name for name in found if name not in arrays])
         raise InputError(
-            f"data.name: {path}: expected the arrays features and labels (or targets), received {', '.join(arrays) or 'none'}"
+            f"data.name: {path}: expected the arrays features and labels (or targets), received {', '.join(found) or 'none'}{near}"
         )
     features, labels, targets = arrays["features"], arrays.get("labels"), arrays.get("targets")
     lsb = arrays["lsb"] if "lsb" in arrays and features.ndim == 2 and arrays["lsb"].shape == features.shape[1:] else None

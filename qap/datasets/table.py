@@ -76,8 +76,9 @@ def _check_labels(table: Table) -> None:
             f"{labels.shape}"
         )
     classes = len(table.class_names)
-    if classes < 2:
-        raise InputError(f"{table.where}: labels: expected two classes or more, received {classes}")
+    if labels.size and (classes < 2 or labels.min() == labels.max()):
+        name = table.class_names[int(labels[0])] if 0 <= labels[0] < classes else labels[0]
+        raise InputError(f"{table.where}: labels: expected two classes or more, received one only, '{name}'")
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(f"{table.where}: labels: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}")
 

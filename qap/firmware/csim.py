@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from qap.errors import InputError, QapError
+from qap.errors import InputError, QapError, ToolMissingError
 from qap.firmware.processes import Processes, Run, run_command
 from qap.firmware.project import Project
 
@@ -35,7 +35,7 @@ def _compiler(path: str) -> tuple[list[str], list[str]]:
     """Return the compiler command and the flags it understands; ccache in front where it is installed."""
     gxx = shutil.which("g++", path=path)
     if gxx is None:
-        raise InputError("g++ is missing: the C-simulation is built with it; install it (Debian: apt install g++)")
+        raise ToolMissingError("g++ is missing: the C-simulation is built with it; install it (Debian: apt install g++)")
     flags = ["-fPIC", "-w", "-std=c++11"]
     probe = [gxx, "-Werror", "-fsyntax-only", "-fno-gnu-unique", "-xc++", "-"]
     if subprocess.run(probe, input=b"", capture_output=True, check=False).returncode == 0:
@@ -49,7 +49,7 @@ def compiler() -> tuple[list[str], list[str]]:
 
     Raises
     ------
-    InputError
+    ToolMissingError
         No g++.
     """
     return _compiler(os.environ.get("PATH", ""))
@@ -60,7 +60,7 @@ def require_compiler() -> None:
 
     Raises
     ------
-    InputError
+    ToolMissingError
         No g++.
     """
     compiler()
@@ -100,7 +100,7 @@ def build(project: Project, *, optimise: str = "-O1", timeout: float = TIMEOUT, 
 
     Raises
     ------
-    InputError
+    ToolMissingError
         No g++.
     QapError
         The compiler failed or took too long; the message has its first error.
@@ -197,7 +197,7 @@ def build_all(
 
     Raises
     ------
-    InputError
+    ToolMissingError
         No g++, once for all.
     """
     projects = list(projects)

@@ -184,7 +184,7 @@ def test_wrong_input_is_said_in_two_lines_with_exit_code_2(
 
 def test_no_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert _run(folder, ["{folder}/tagger.keras", *TYPE]) == 2
+    assert _run(folder, ["{folder}/tagger.keras", *TYPE]) == 3
     assert "g++ is missing" in capsys.readouterr().err
     assert not (folder / "firmware").exists()
 

@@ -88,7 +88,7 @@ def test_no_compiler_is_said_before_anything_is_trained(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(study.parent))
-    assert main(["search", str(study), "--output", str(study.parent / "out")]) == 2
+    assert main(["search", str(study), "--output", str(study.parent / "out")]) == 3
     assert "g++ is missing" in capsys.readouterr().err
     assert not (study.parent / "out").exists()
 
