@@ -65,7 +65,8 @@ def read_npz(path: Path, name: str | None = None, *, answers: bool = True) -> Ta
         wanted = "features" if "features" not in arrays else "labels"
         near = suggestion(wanted, [name for name in found if name not in arrays])
         raise InputError(
-            f"data.name: {path}: expected the arrays features and labels (or targets), received {', '.join(found) or 'none'}{near}"
+            f"data.name: {path}: expected the arrays features and labels (or targets), received {', '.join(found) or 'none'}"
+            f"{near}"
         )
     features, labels, targets = arrays["features"], arrays.get("labels"), arrays.get("targets")
     lsb = arrays["lsb"] if "lsb" in arrays and features.ndim == 2 and arrays["lsb"].shape == features.shape[1:] else None

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from qap.errors import InputError, QapError, ToolMissingError
+from qap.errors import QapError, ToolMissingError
 from qap.firmware.processes import Processes, Run, run_command
 from qap.firmware.project import Project
 
