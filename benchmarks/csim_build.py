@@ -19,7 +19,8 @@ import numpy as np
 from qap.firmware import Project, build, build_all, convert, simulate
 from qap.models.architecture import Architecture
 from qap.models.builders import build as build_model
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 INPUT = Precision(10, 2)
 

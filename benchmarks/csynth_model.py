@@ -27,7 +27,8 @@ from qap.cost.report_table import read_pairs, read_table
 from qap.errors import QapError
 from qap.files import write_text
 from qap.models.architecture import Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 
 def show(model: Model) -> None:

@@ -17,7 +17,8 @@ from qap.backend import stack
 from qap.datasets.dataset import Dataset
 from qap.models.architecture import Architecture
 from qap.models.builders import get_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.job import Job, Pruning, steps_per_epoch
 from qap.training.keras_engine import KerasEngine, _batches, compile_for, wrap_for_pruning
 

@@ -28,7 +28,7 @@ from qap.backend import custom_objects, stack, versions
 from qap.config.schema import Firmware
 from qap.errors import InputError, QapError
 from qap.firmware import build, compare, convert, parity_vectors, prepare
-from qap.plan import Precision
+from qap.precision import Precision
 
 INPUT = Precision(8, 2)
 EVENTS = 1000

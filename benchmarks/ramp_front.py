@@ -33,7 +33,7 @@ from qap.files import write_arrays, write_text
 from qap.firmware.vectors import parity_vectors
 from qap.models.builders import build, quantize_weights, set_weights
 from qap.models.scaling import rounded_inputs
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl import compare_rtl, write_design
 from qap.search import ramp
 from qap.search.run import run_search, search_front

@@ -36,7 +36,8 @@ from qap.backend import stack
 from qap.datasets.dataset import Dataset, Split
 from qap.models.architecture import Architecture
 from qap.models.builders import get_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.job import Job, Pruning, Trained, steps_per_epoch
 from qap.training.keras_engine import KerasEngine, compile_for, fresh_model, wrap_for_pruning
 from qap.training.population.engine import PopulationEngine

@@ -35,7 +35,7 @@ from qap.firmware.csim import build_all
 from qap.firmware.parity import compare
 from qap.models.architecture import Architecture
 from qap.models.builders import build, fold_batchnorm, set_weights
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.search.space import PlanSpace
 
 FOLDER = Path("configs/zoo")

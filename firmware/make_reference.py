@@ -21,7 +21,8 @@ from qap.backend import versions
 from qap.firmware import Project, convert
 from qap.models.architecture import Architecture
 from qap.models.builders import build
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 INPUT = Precision.parse("quantized_bits(10,3)")
 EVENTS = 100

@@ -19,7 +19,7 @@ _PUBLIC = {
     "LayerPlan": "qap.plan",
     "Parity": "qap.candidate",
     "Plan": "qap.plan",
-    "Precision": "qap.plan",
+    "Precision": "qap.precision",
     "QapError": "qap.errors",
     "Study": "qap.search.study",
     "ToolMissingError": "qap.errors",

@@ -10,7 +10,8 @@ from hypothesis import settings
 
 from qap.datasets.dataset import Dataset, prepare
 from qap.datasets.table import Table
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 settings.register_profile("ci", derandomize=True)  # a submission is judged on the same examples every time
 if os.environ.get("CI"):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from qap.backend import stack
 from qap.errors import InputError
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 from .conftest import uniform_plan
 

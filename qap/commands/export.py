@@ -165,7 +165,7 @@ def _predictions(export: Export, form: str) -> dict[str, np.ndarray]:
 
 def _study(options: argparse.Namespace) -> Source:
     from qap.commands.firmware import candidate_model, chosen_candidate, parse_precisions, study_data
-    from qap.plan import Precision
+    from qap.precision import Precision
     from qap.search.study import Study
 
     study = Study.open(options.source)

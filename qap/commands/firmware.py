@@ -165,7 +165,7 @@ def _common(options: argparse.Namespace, say: Any) -> dict[str, Any]:
 
 def _from_study(options: argparse.Namespace, say: Any) -> Made:
     from qap.firmware.deliver import Events, check_output, deliver
-    from qap.plan import Precision
+    from qap.precision import Precision
     from qap.search.study import Study
 
     study = Study.open(options.source)
@@ -203,7 +203,7 @@ def _settings(base: Firmware, overrides: list[str]) -> Firmware:
 
 def parse_precisions(texts: list[str]) -> Any:
     """Read ``TYPE``, or ``NAME=TYPE`` once per input; several types stand for the features of an input in their order."""
-    from qap.plan import Precision
+    from qap.precision import Precision
 
     found: dict[str, Any] = {}
     for text in texts:

@@ -13,7 +13,8 @@ from qap.datasets.dataset import Dataset
 from qap.errors import InputError
 from qap.granularity import Granularity
 from qap.models.architecture import OUTPUT, Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.search.space import PlanSpace
 
 EXPORTS = {"tflite-dynamic": "dynamic", "tflite-int8": "int8"}

@@ -24,7 +24,8 @@ from qap.compress.sensitivity import SCALE, Sensitivities, sensitivities
 from qap.errors import InputError, QapError
 from qap.models.architecture import Architecture
 from qap.models.builders import float_logits
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 BITS = range(2, 9)
 """Choices of the method, and what the plan has itself."""

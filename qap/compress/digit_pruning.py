@@ -16,7 +16,8 @@ from qap.compress.method import Method, instant
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.circuit import Circuit, layout, plain, traced_ebops, widths_seen
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 from qap.training.job import Pruning, epoch_orders
 from qap.training.population.circuits import Moments
 from qap.training.population.engine import PopulationEngine, traced_events

@@ -19,7 +19,8 @@ from qap.compress.ranges import best_integer, bias_precision
 from qap.errors import InputError
 from qap.models.builders import float_logits
 from qap.models.layer import Layer
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 
 def factors(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,8 @@ from qap.compress.method import Method, instant
 from qap.compress.ranges import best_integer, bias_precision, holding_integer
 from qap.errors import InputError
 from qap.models.builders import float_logits
-from qap.plan import LayerPlan, Precision
+from qap.plan import LayerPlan
+from qap.precision import Precision
 
 
 def fitted(values: np.ndarray, precision: Precision, context: Context) -> Precision:

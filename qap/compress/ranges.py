@@ -10,7 +10,7 @@ import numpy as np
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, float_logits
-from qap.plan import MAX_BITS, Precision
+from qap.precision import MAX_BITS, Precision
 
 CALIBRATION_EVENTS = 4096
 GUARD_BITS = 1  # integer bits a bias gets beyond the parent's largest, for training to move it

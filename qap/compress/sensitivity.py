@@ -27,7 +27,8 @@ from qap.metrics.calibration import nll
 from qap.metrics.regression import rmse
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, float_logits, set_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.job import Job
 from qap.training.keras_engine import logits
 from qap.training.population.engine import PopulationEngine, unsupported

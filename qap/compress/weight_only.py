@@ -8,7 +8,8 @@ from qap.candidate import Candidate
 from qap.compress.context import Context
 from qap.compress.method import Method, instant
 from qap.compress.ptq import quantized
-from qap.plan import LayerPlan, Precision
+from qap.plan import LayerPlan
+from qap.precision import Precision
 
 ACTIVATION_BITS = 16
 

@@ -16,7 +16,7 @@ from qap.cost.model import Model
 from qap.cost.terms import Network, widths
 from qap.cost.timing import Budget, timing_figures
 from qap.models.builders import quantize_weights
-from qap.plan import Precision
+from qap.precision import Precision
 
 
 def budget(firmware: Firmware, timing: Timing) -> Budget:

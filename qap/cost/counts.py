@@ -11,7 +11,8 @@ from qap.candidate import Cost, Figure
 from qap.digits import significant_bits
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, quantize_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 COUNTED = "counted on the quantized weights"
 EBOPS = "EBOPs: sum over multiplications of b(w)·b(x), b(w) digits of |w| from highest to lowest set bit, b(x) declared bits"

@@ -12,7 +12,7 @@ import numpy as np
 from qap.backend import stack
 from qap.candidate import Cost, Figure
 from qap.errors import InputError
-from qap.plan import Precision
+from qap.precision import Precision
 
 SOURCE = (
     "QTools, operations only: multiplications × (energy of a multiplication of √(b_x·b_w) bits + energy of an addition of the "

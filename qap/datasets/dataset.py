@@ -10,7 +10,7 @@ import numpy as np
 from qap.datasets.scaling import Scale, divisors, on_grid, standard
 from qap.datasets.table import Table, check, without_answers
 from qap.errors import InputError
-from qap.plan import Precision
+from qap.precision import Precision
 
 
 @dataclass(frozen=True, eq=False)

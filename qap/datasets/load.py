@@ -18,7 +18,7 @@ from qap.datasets.readers.read import file_type
 from qap.datasets.reconstruction import targets_of
 from qap.datasets.table import Table, against_rest, only_classes
 from qap.errors import InputError, suggestion
-from qap.plan import Precision
+from qap.precision import Precision
 
 EMBEDDED = {"jets": ("jets.npz", "pythia-jets")}
 KNOWN_ARRAYS = (

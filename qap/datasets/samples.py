@@ -15,7 +15,7 @@ from qap.datasets.load import load_table
 from qap.datasets.scaling import on_grid
 from qap.datasets.table import members, take
 from qap.errors import InputError
-from qap.plan import Precision
+from qap.precision import Precision
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 
 from qap.datasets.table import Table
 from qap.errors import InputError, suggestion
-from qap.plan import Precision
+from qap.precision import Precision
 
 Scale = str | float | Sequence[float] | Mapping[str, float]
 """How features become inputs: ``'standard'``, ``'unit'``, or what they are divided by, all, one by one or by name."""

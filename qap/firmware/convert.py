@@ -20,7 +20,7 @@ from qap.config.schema import Firmware
 from qap.errors import InputError, QapError, ToolMissingError, suggestion
 from qap.firmware.lowering import Inputs, Lowered, Tensor, features, holding, lower
 from qap.firmware.project import FILE, SETTINGS, Port, Project
-from qap.plan import Precision
+from qap.precision import Precision
 
 TABLE_TYPES = ("table", "exp_table", "inv_table", "inv_inp", "inp_norm", "accum_table", "param")
 STRATEGIES = {

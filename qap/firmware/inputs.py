@@ -12,7 +12,7 @@ from qap.backend import float32, stack
 from qap.errors import InputError, suggestion
 from qap.firmware.lowering import EPSILON
 from qap.firmware.prepare import round_to_bits
-from qap.plan import Precision
+from qap.precision import Precision
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from qap.errors import InputError, suggestion
 from qap.firmware.graph import Call, flatten, identifier
 from qap.firmware.quantizers import FLOAT32_BITS, FLOAT64_BITS
 from qap.firmware.values import Grid, Values, integers
-from qap.plan import Precision
+from qap.precision import Precision
 
 EPSILON = 2.0**-10
 """Of the batch normalizations that carry a scale and a shift: a variance of 1 - epsilon makes the root exactly 1."""

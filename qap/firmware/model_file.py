@@ -14,7 +14,7 @@ from qap.errors import InputError, suggestion
 from qap.firmware.graph import flatten
 from qap.firmware.lowering import REFUSED, supported
 from qap.firmware.quantizers import class_name
-from qap.plan import Precision
+from qap.precision import Precision
 
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "__lambda__", "TFSMLayer", "__typespec__")
 """What holds Python code, or names a function or a file that would be run."""

@@ -16,7 +16,7 @@ from qap.firmware.lowering import Lowered, lower
 from qap.firmware.project import Project
 from qap.firmware.quantizers import class_name
 from qap.firmware.reference import Reference
-from qap.plan import Precision
+from qap.precision import Precision
 
 TRACED = 64
 """Events that are traced through the layers to find the first one that differs."""

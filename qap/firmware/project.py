@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qap.errors import InputError, QapError
-from qap.plan import Precision
+from qap.precision import Precision
 
 FILE = "project.json"
 SETTINGS = ("Backend", "Part", "ClockPeriod", "IOType", "Strategy", "ReuseFactor")

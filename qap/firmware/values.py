@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qap.plan import Precision
+from qap.precision import Precision
 
 
 def integers(values: Any) -> np.ndarray:

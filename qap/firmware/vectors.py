@@ -10,7 +10,7 @@ import numpy as np
 from qap.backend import stack
 from qap.firmware.graph import flatten
 from qap.firmware.lowering import Inputs, features, holding, input_types
-from qap.plan import Precision
+from qap.precision import Precision
 
 EXHAUSTIVE_BITS = 16
 """Inputs with at most this many bits together are tried exhaustively."""

@@ -19,7 +19,7 @@ from qap.backend import stack
 from qap.errors import InputError
 from qap.metrics.classification import Kind, accuracy
 from qap.metrics.robustness import Predict
-from qap.plan import Precision
+from qap.precision import Precision
 
 Gradient = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(inputs, labels) → gradient of each event's loss with respect to its inputs, of the inputs' shape."""

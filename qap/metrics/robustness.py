@@ -14,7 +14,7 @@ import numpy as np
 from qap.errors import InputError
 from qap.metrics.classification import Kind, accuracy
 from qap.metrics.spread import Spread
-from qap.plan import Precision
+from qap.precision import Precision
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """(events, features) inputs → scores."""

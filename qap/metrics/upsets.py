@@ -16,7 +16,8 @@ from qap.metrics.classification import Kind, accuracy
 from qap.metrics.spread import Spread
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 
 Predict = Callable[[Weights], np.ndarray]
 """Quantized weights → scores on fixed events."""

@@ -14,7 +14,8 @@ from qap.backend import stack
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.layer import Layer, Pool
-from qap.plan import InputPlan, Plan, Precision
+from qap.plan import InputPlan, Plan
+from qap.precision import Precision
 
 Weights = Mapping[str, np.ndarray]
 """Latent weights by ``layer/kernel`` and ``layer/bias``; kernels (inputs, units), biases (units,)."""

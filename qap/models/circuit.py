@@ -18,7 +18,8 @@ from qap.digits import lowest_digit, significant_bits
 from qap.granularity import Granularity
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
-from qap.plan import InputPlan, LayerPlan, Plan, Precision
+from qap.plan import InputPlan, LayerPlan, Plan
+from qap.precision import Precision
 
 LIMIT = 3
 """Integer bits of a circuit's weights: they are clipped to ±2**LIMIT."""

@@ -26,7 +26,8 @@ from qap.candidate import Cost, Parity
 from qap.errors import InputError
 from qap.files import write_text
 from qap.metrics.bootstrap import Interval
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 from qap.report.sections import BootstrapSection, DataSection, ModelSection, RtlSection, SearchSection, Section
 
 FORMAT_VERSION = 1

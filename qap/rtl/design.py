@@ -14,7 +14,7 @@ from typing import Any
 
 from qap.errors import InputError
 from qap.files import write_text
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl.solver import DIGITS, SOLVER, TIMEOUT
 from qap.rtl.tools import da4ml
 from qap.rtl.trace import Traced, trace

@@ -10,7 +10,7 @@ from qap.candidate import Parity
 from qap.errors import InputError
 from qap.firmware.lowering import Lowered, lower
 from qap.firmware.reference import Reference
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl.design import Design, Wire
 from qap.rtl.simulate import TIMEOUT, simulate
 

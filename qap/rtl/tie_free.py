@@ -8,7 +8,8 @@ import numpy as np
 
 from qap.errors import InputError
 from qap.models.builders import Weights
-from qap.plan import MAX_BITS, LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import MAX_BITS, Precision
 
 
 def tie_free(plan: Plan, weights: Weights, inputs: Precision) -> tuple[Plan, dict[str, np.ndarray]]:

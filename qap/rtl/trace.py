@@ -22,7 +22,8 @@ from qap.firmware.graph import Call, flatten
 from qap.firmware.lowering import Lowered, features, lower
 from qap.firmware.rules.normalisation import scale_shift
 from qap.models.builders import Weights, quantize_weights
-from qap.plan import InputPlan, Plan, Precision
+from qap.plan import InputPlan, Plan
+from qap.precision import Precision
 from qap.rtl.element import Element, Target, cast, drops_ties, element, exponent, total
 from qap.rtl.solver import DIGITS, SOLVER, TIMEOUT, Solver
 from qap.rtl.tools import da4ml

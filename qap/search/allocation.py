@@ -19,7 +19,8 @@ from qap.compress.context import Context
 from qap.compress.ranges import Calibration
 from qap.compress.sensitivity import Sensitivities, sensitivities
 from qap.models.architecture import Architecture
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 from qap.search.space import PlanSpace, Point
 
 BUDGETS = 33

@@ -18,7 +18,7 @@ from qap.config.schema import Firmware
 from qap.errors import InputError, QapError, ToolMissingError
 from qap.files import write_text
 from qap.firmware.processes import Processes
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl import Design, build_simulation, compare_rtl, load_design, load_synthesis, synthesise, write_design
 from qap.rtl.simulate import TIMEOUT
 from qap.rtl.solver import TIMEOUT as SEARCH

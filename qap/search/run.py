@@ -20,7 +20,8 @@ from qap.datasets.load import load_dataset
 from qap.errors import InputError, QapError
 from qap.models.architecture import OUTPUT
 from qap.models.builders import build, user_builder
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 from qap.search.allocation import measured
 from qap.search.estimates import cost_model, keep_reports
 from qap.search.hybrid import REPEATS, evolve

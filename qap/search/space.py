@@ -15,7 +15,8 @@ from qap.config.schema import LayerSpace, Model, Space
 from qap.errors import InputError, suggestion
 from qap.granularity import Granularity
 from qap.models.architecture import OUTPUT, Architecture, layer_names
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 Point = Mapping[str, int | float]
 """One choice for every knob, by the knob's name."""

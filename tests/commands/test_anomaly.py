@@ -18,7 +18,7 @@ from qap.config.load import load_config
 from qap.datasets.reconstruction import INPUTS
 from qap.datasets.scaling import divisors
 from qap.datasets.table import Table
-from qap.plan import Precision
+from qap.precision import Precision
 
 from ..datasets.test_reconstruction import save_network
 

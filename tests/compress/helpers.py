@@ -13,7 +13,8 @@ from qap.config.schema import Prune, Train
 from qap.datasets.dataset import Dataset
 from qap.granularity import WEIGHT, Granularity
 from qap.models.architecture import Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.job import Engine
 from qap.training.population.engine import PopulationEngine
 

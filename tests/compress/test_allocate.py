@@ -19,7 +19,8 @@ from qap.cost.counts import count
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError
 from qap.models.builders import float_logits
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 from ..conftest import INPUT
 from .helpers import MLP, candidate, context

@@ -17,7 +17,8 @@ from qap.granularity import Granularity
 from qap.models.builders import quantize_weights
 from qap.models.circuit import traced_ebops
 from qap.models.scaling import rounded_inputs
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 from qap.training.job import Failed
 from qap.training.keras_engine import KerasEngine
 from qap.training.population.engine import traced_events

@@ -14,7 +14,8 @@ from qap.cost.counts import count
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError
 from qap.models.architecture import Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.keras_engine import KerasEngine
 
 from ..conftest import INPUT

@@ -21,7 +21,8 @@ from qap.errors import InputError
 from qap.granularity import Granularity, mask
 from qap.models.architecture import Architecture
 from qap.models.builders import build
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.keras_engine import KerasEngine
 
 from ..conftest import INPUT

@@ -15,7 +15,7 @@ from qap.errors import InputError
 from qap.granularity import Granularity, kept_units, mask
 from qap.models.architecture import Architecture
 from qap.models.builders import build, float_logits, set_weights
-from qap.plan import Precision
+from qap.precision import Precision
 
 from ..conftest import uniform_plan
 

@@ -23,7 +23,7 @@ from qap.datasets.dataset import Dataset
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import float_logits
-from qap.plan import Precision
+from qap.precision import Precision
 
 from .helpers import MLP, candidate, context, random_weights
 

@@ -19,7 +19,8 @@ from qap.cost.project_networks import networks as project_networks
 from qap.firmware import convert
 from qap.models.architecture import Architecture
 from qap.models.builders import build, set_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 INPUT = Precision(9, 3)
 ARCHITECTURE = Architecture.mlp(7, [11, 6], 3)

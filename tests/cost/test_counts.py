@@ -15,7 +15,8 @@ from qap.cost.counts import count
 from qap.digits import significant_bits
 from qap.models.architecture import Architecture
 from qap.models.builders import build
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 from ..conftest import uniform_plan
 from ..models.networks import NETWORKS, plan_of, weights_of

@@ -16,7 +16,7 @@ from qap.cost.hls_project import HLSType, read_project
 from qap.cost.hls_source import OVERFLOWS, ROUNDINGS, calls, evaluate, parse_type, structs
 from qap.errors import InputError
 from qap.firmware import convert
-from qap.plan import Precision
+from qap.precision import Precision
 from tests.cost.hls_projects import convert_plain, numbers, oldest, write
 from tests.firmware.helpers import mlp
 

@@ -26,7 +26,7 @@ from qap.cost.instrument import Row, merge
 from qap.cost.operations import LayerOperations, count_operations, fixed
 from qap.errors import InputError
 from qap.firmware import convert
-from qap.plan import Precision
+from qap.precision import Precision
 from tests.cost.hls_projects import convert_plain, oldest
 from tests.firmware.helpers import mlp
 

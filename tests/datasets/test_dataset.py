@@ -13,7 +13,7 @@ from qap.datasets.dataset import Dataset, prepare
 from qap.datasets.load import load_dataset, read_npz
 from qap.datasets.table import Table
 from qap.errors import InputError
-from qap.plan import Precision
+from qap.precision import Precision
 
 from ..conftest import INPUT, blobs
 

@@ -17,7 +17,7 @@ from qap.datasets.load import load_dataset
 from qap.datasets.scaling import Scale
 from qap.datasets.table import Table, against_rest
 from qap.errors import InputError
-from qap.plan import Precision
+from qap.precision import Precision
 
 from ..conftest import INPUT, blobs
 

@@ -17,7 +17,8 @@ from qap.exports.integers import FixedPoint, integers_of, packed, read_integers,
 from qap.exports.weight_types import FixedType
 from qap.models.architecture import Architecture
 from qap.models.builders import build, get_weights, quantize_weights, set_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 from ..firmware.helpers import mlp
 from .helpers import float_mlp

@@ -18,7 +18,7 @@ from qap.exports.agreement import Agreement, agree
 from qap.exports.onnx_quant import DOMAIN, on_grid, qonnx_outputs, to_qonnx
 from qap.firmware.reference import Reference
 from qap.firmware.vectors import parity_vectors
-from qap.plan import Precision
+from qap.precision import Precision
 
 from ..firmware.helpers import mlp
 from .helpers import float_mlp, randomise

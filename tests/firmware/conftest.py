@@ -10,7 +10,7 @@ import pytest
 
 from qap.config.schema import Firmware
 from qap.firmware import Comparison, Project, build, compare, convert
-from qap.plan import Precision
+from qap.precision import Precision
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import numpy as np
 
 from qap.models.architecture import Architecture
 from qap.models.builders import build as build_model
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 P = Precision.parse
 

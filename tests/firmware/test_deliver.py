@@ -20,7 +20,7 @@ from qap.firmware import simulate
 from qap.firmware.deliver import Delivery, Events, deliver
 from qap.firmware.loader import Emulator
 from qap.firmware.model_file import load_model, quantized_inputs
-from qap.plan import Precision
+from qap.precision import Precision
 
 from .helpers import P, grid, mlp
 from .test_parity import _flip

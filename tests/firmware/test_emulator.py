@@ -20,7 +20,7 @@ from qap.firmware import Project, convert
 from qap.firmware.emulator import make_emulator, memory_image
 from qap.firmware.loader import Emulator, check
 from qap.firmware.project import Port
-from qap.plan import Precision
+from qap.precision import Precision
 
 from .helpers import grid, mlp
 

@@ -14,7 +14,7 @@ import pytest
 from qap.backend import custom_objects, stack
 from qap.errors import InputError
 from qap.firmware.model_file import load_model, quantized_inputs
-from qap.plan import Precision
+from qap.precision import Precision
 
 BOTH = pytest.mark.parametrize("suffix", [".keras", ".h5"])
 

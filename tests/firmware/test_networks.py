@@ -12,7 +12,7 @@ from qap.firmware.convert import convert
 from qap.firmware.csim import build_all
 from qap.firmware.parity import compare
 from qap.models.builders import build, set_weights
-from qap.plan import Precision
+from qap.precision import Precision
 
 from ..models.networks import NETWORKS, plan_of, weights_of
 

@@ -13,7 +13,7 @@ from qap.backend import float64, stack
 from qap.firmware import parity_vectors, prepare
 from qap.firmware.lowering import lower
 from qap.firmware.reference import Reference, double, relu64
-from qap.plan import Precision
+from qap.precision import Precision
 
 from .test_layers import cases, table
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qap.firmware.quantizers import Cast
 from qap.firmware.values import Grid, Values, integers, lowest_bit, product, union
-from qap.plan import Precision
+from qap.precision import Precision
 
 
 @given(st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=6), st.integers(-40, 20))

@@ -13,7 +13,7 @@ from qap.metrics.classification import accuracy
 from qap.metrics.robustness import systematics, under_noise, varied
 from qap.models.architecture import Architecture
 from qap.models.builders import build
-from qap.plan import Precision
+from qap.precision import Precision
 
 from ..conftest import uniform_plan
 

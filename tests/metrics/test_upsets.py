@@ -22,7 +22,8 @@ from qap.metrics.upsets import (
 )
 from qap.models.architecture import Architecture
 from qap.models.builders import build, quantize_weights, set_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 from ..conftest import INPUT, uniform_plan
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from qap.models.architecture import Architecture
 from qap.models.layer import Layer
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 OUTPUT = Layer("output", 3, "linear")
 NETWORKS = {

@@ -22,7 +22,8 @@ from qap.models.builders import (
     user_builder,
 )
 from qap.models.layer import Layer
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 
 from ..conftest import uniform_plan
 

@@ -12,7 +12,8 @@ from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import build, float_logits, quantize_weights, set_weights
 from qap.models.scaling import rounded_inputs, scaled
-from qap.plan import InputPlan, Plan, Precision
+from qap.plan import InputPlan, Plan
+from qap.precision import Precision
 from qap.training.keras_engine import logits
 from qap.training.population.engine import PopulationEngine
 from qap.training.population.exact import sums_are_exact

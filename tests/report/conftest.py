@@ -16,7 +16,8 @@ from qap.metrics import classification, regression
 from qap.metrics.bootstrap import bootstrap
 from qap.models.architecture import Architecture
 from qap.models.builders import quantize_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.report.data import (
     Curve,
     FrontEntry,

@@ -10,7 +10,7 @@ import pytest
 
 from qap.firmware.reference import Reference
 from qap.firmware.vectors import parity_vectors
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl.trace import Traced, predict, trace
 
 

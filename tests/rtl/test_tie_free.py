@@ -13,7 +13,8 @@ pytest.importorskip("da4ml")
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import build, quantize_weights, set_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.rtl.tie_free import tie_free
 from qap.rtl.trace import Traced
 

@@ -13,7 +13,8 @@ from qap.backend import stack
 from qap.errors import InputError, QapError, ToolMissingError
 from qap.models.architecture import Architecture
 from qap.models.builders import build, set_weights
-from qap.plan import InputPlan, LayerPlan, Plan, Precision
+from qap.plan import InputPlan, LayerPlan, Plan
+from qap.precision import Precision
 from qap.rtl.trace import Traced, da4ml_cost, predict, trace, trace_plan
 from tests.firmware.helpers import mlp
 

@@ -19,7 +19,7 @@ from qap.datasets.dataset import Dataset, Split
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import float_logits
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.search.allocation import BUDGETS, Measured, allocations, measured
 from qap.search.run import run_search, trained
 from qap.search.space import PlanSpace, Point

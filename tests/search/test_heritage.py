@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from qap.candidate import Candidate
 from qap.models.architecture import Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.search.heritage import Heritage
 
 KNOBS = {"fc1.weight_bits": [2, 4, 8], "fc1.sparsity": [0.0, 0.3, 0.5, 0.7, 0.9]}

@@ -13,7 +13,8 @@ from qap.config.schema import Model, Search, Space, Study
 from qap.errors import InputError
 from qap.metrics.evaluate import Metrics
 from qap.models.architecture import Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.search.objectives import check_objectives, feasible, front, limits, nothing_left, values, violations, wanted_metrics
 from qap.search.space import PlanSpace
 from qap.search.strategies import Told, make_strategy

@@ -23,7 +23,8 @@ from qap.config.schema import Study as Config
 from qap.datasets.dataset import Dataset, prepare
 from qap.errors import InputError, QapError
 from qap.models.builders import quantize_weights
-from qap.plan import LayerPlan, Precision
+from qap.plan import LayerPlan
+from qap.precision import Precision
 from qap.report.data import Report
 from qap.report.page import render
 from qap.report.write import write_report

@@ -20,7 +20,8 @@ from qap.config.schema import Study as Config
 from qap.datasets.dataset import prepare
 from qap.errors import InputError
 from qap.models.builders import quantize_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.report.data import Report
 from qap.report.write import run_study
 from qap.search.run import run_search, search_front, trained

@@ -11,7 +11,7 @@ from qap.compress.ranges import Calibration, best_integer, bias_precision
 from qap.config.schema import LayerSpace, Model, Space
 from qap.errors import InputError
 from qap.models.builders import float_logits
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.search.space import PlanSpace
 
 INPUT = Precision(8, 2)

@@ -12,7 +12,8 @@ from qap.candidate import Candidate, Cost, Figure
 from qap.config.schema import Model, Search, Space, Study
 from qap.errors import InputError
 from qap.models.architecture import Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.search.objectives import check_objectives, front, values
 from qap.search.space import PlanSpace
 from qap.search.strategies import Told, make_strategy

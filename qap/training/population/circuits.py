@@ -9,7 +9,7 @@ import numpy as np
 
 from qap.backend import stack
 from qap.models.circuit import LIMIT, Circuit
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.training.job import Soft
 from qap.training.population.network import UNSIGNED, Topology
 from qap.training.population.program import BETA_1, BETA_2, Events, Plans, Program, Schedule, State

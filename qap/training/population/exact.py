@@ -6,7 +6,8 @@ import numpy as np
 
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 from qap.training.population.quantizers import limit
 
 MANTISSA = 2.0**24

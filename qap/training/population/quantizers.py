@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qap.backend import stack
-from qap.plan import Precision
+from qap.precision import Precision
 
 GRID = 5
 """Numbers that describe a precision: steps per unit, lowest and highest number of steps, step, limit of latent weights."""

@@ -13,7 +13,8 @@ from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
 from qap.models.circuit import layout
-from qap.plan import Plan, Precision
+from qap.plan import Plan
+from qap.precision import Precision
 from qap.training.job import Job, Soft
 from qap.training.population.masks import keep_counts
 from qap.training.population.program import BETA_1, BETA_2, EVALUATION_BATCH, Events, Plans, Schedule

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qap.models.architecture import Architecture
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.job import Job, Pruning
 
 MLP = Architecture.mlp(6, [12, 8], 3)

@@ -7,7 +7,8 @@ import numpy as np
 from qap.models.architecture import Architecture
 from qap.models.builders import build
 from qap.models.circuit import of_weights
-from qap.plan import InputPlan, LayerPlan, Plan, Precision
+from qap.plan import InputPlan, LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.job import Job, event_order
 from qap.training.population.circuits import Moments
 from qap.training.population.engine import PopulationEngine, traced_events

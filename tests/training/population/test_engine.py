@@ -11,7 +11,8 @@ from qap.datasets.dataset import Dataset, Split, prepare
 from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import build, set_weights
-from qap.plan import LayerPlan, Plan, Precision
+from qap.plan import LayerPlan, Plan
+from qap.precision import Precision
 from qap.training.job import Failed, Job, Pruning, Soft, Trained
 from qap.training.keras_engine import KerasEngine, logits
 from qap.training.population.engine import PopulationEngine, unsupported

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qap.backend import stack
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.training.population.quantizers import MAX_UNSIGNED_BITS, grid, limit, signed, unsigned, unsigned_gate
 
 

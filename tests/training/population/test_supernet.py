@@ -10,7 +10,7 @@ import pytest
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError
 from qap.models.architecture import Architecture
-from qap.plan import Precision
+from qap.precision import Precision
 from qap.training.job import Trained
 from qap.training.population.engine import PopulationEngine
 from qap.training.population.masks import pruned
