@@ -97,7 +97,6 @@ def run(options: argparse.Namespace) -> int:
 
     words = [word for word in options.models if not _is_setting(word)]
     config = load_config(options.study, [word for word in options.models if _is_setting(word)])
-    folder = _output(options.output)
     try:
         triggers = _triggers(words, config.data)
         samples = _samples(config.data, options)
@@ -112,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
             "data": samples.name, "classes": config.data.classes, "crossing_rate_khz": options.crossing_rate_khz,
             "coverage": 0.68, "models": judged,
         }  # fmt: skip
+        folder = _output(options.output)
         _figures(judged, samples, backgrounds, folder, options)
         for model in judged:
             del model["curves"]
