@@ -15,6 +15,8 @@ _PUBLIC = {
     "Candidate": "qap.candidate",
     "Cost": "qap.candidate",
     "Dataset": "qap.datasets.dataset",
+    "Events": "qap.firmware.deliver",
+    "Front": "qap.search.front",
     "InputError": "qap.errors",
     "LayerPlan": "qap.plan",
     "Parity": "qap.candidate",

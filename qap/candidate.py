@@ -11,7 +11,8 @@ from typing import Any
 
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
-from qap.plan import Plan
+from qap.plan import Plan, plan_table
+from qap.tables import Table, html, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Figure:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, self.value)
 
+    def __str__(self) -> str:
+        if self.low is None or self.high is None or self.low == self.high:
+            return number(self.value)
+        return f"{number(self.value)} ({number(self.low)}–{number(self.high)})"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form."""
         return {"value": self.value, "source": self.source, "unit": self.unit, "low": self.low, "high": self.high}
@@ -61,6 +67,24 @@ class Cost:
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name].value
+
+    @property
+    def table(self) -> Table:
+        """Figure by figure the total with its band, the layers, the unit and the source."""
+        rows = [
+            (name, figure, *(layer.get(name) for layer in self.layers.values()), figure.unit, figure.source)
+            for name, figure in self.figures.items()
+        ]
+        return Table.of(("cost", "total", *self.layers, "unit", "source"), rows)
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def __repr__(self) -> str:
+        return f"Cost({', '.join(f'{name} {figure}' for name, figure in self.figures.items())})"
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form."""
@@ -115,6 +139,16 @@ class Parity:
         """True when every event is bit-exact."""
         return self.exact == self.events > 0
 
+    def __str__(self) -> str:
+        said = f"{self.exact:,} of {self.events:,} events bit-exact"
+        where = f", first difference at {self.first_layer}" if self.first_layer else ""
+        return said if self.proven else f"{said}, largest difference {self.max_difference:g}{where}"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{self.events:,}", f"{self.exact:,}", f"{self.max_difference:g}", self.first_layer, self.reference)]
+        titles = ("events", "bit-exact", "largest difference", "first layer that differs", "QKeras in")
+        return Table.of(titles, rows)._repr_html_()
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -152,6 +186,32 @@ class Candidate:
         """12 hexadecimal digits that name architecture and plan."""
         text = json.dumps([self.architecture.to_dict(), self.plan.to_dict()], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The plan with what was counted layer by layer, and what is known of the whole."""
+        costs = {} if self.cost is None else {name: layer for name, layer in self.cost.layers.items() if name in self.plan}
+        counted = {
+            title: [costs.get(name, {}).get(figure) for name in self.plan]
+            for title, figure in (("zero weights", "sparsity"), ("EBOPs", "ebops"))
+        }
+        plan = plan_table(self.plan, counted, f"candidate {self.id}: {self.architecture}")
+        known: list[tuple[str, Any]] = [(name, number(value)) for name, value in self.metrics.items()]
+        known += [] if self.cost is None else [(name, figure) for name, figure in self.cost.figures.items()]
+        known += [("C-simulation", self.parity)] if self.parity else []
+        known += [("RTL", self.parity_rtl)] if self.parity_rtl else []
+        return (plan, Table.of(("known", "value"), known)) if known else (plan,)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.tables))
+
+    def __repr__(self) -> str:
+        known = [f"{name} {value:.4g}" for name, value in self.metrics.items() if name.endswith("_validation")]
+        known += [f"{number(self.cost['ebops'])} EBOPs"] if self.cost is not None and "ebops" in self.cost.figures else []
+        return f"Candidate({', '.join([self.id, str(self.architecture), *known])})"
+
+    def _repr_html_(self) -> str:
+        return html(self.tables)
 
     def with_(self, **changes: Any) -> Candidate:
         """Return a copy with other values."""

@@ -14,6 +14,7 @@ import yaml
 from qap.errors import InputError, suggestion
 from qap.granularity import WEIGHT, Granularity
 from qap.precision import Precision, is_whole
+from qap.tables import Table
 
 MAX_EXPONENT = 24
 INPUTS = "inputs"
@@ -212,6 +213,15 @@ class Plan:
         """Return the type of the first layer's inputs, where the network is given events of a type."""
         return given if self.inputs is None else self.inputs.precision
 
+    def __str__(self) -> str:
+        return str(plan_table(self))
+
+    def __repr__(self) -> str:
+        return f"Plan({self.id}: {', '.join(f'{name} {_short(layer)}' for name, layer in self.layers)})"
+
+    def _repr_html_(self) -> str:
+        return plan_table(self)._repr_html_()
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the plain form, layer name → keys of `LayerPlan`, before them the inputs' where they are rounded."""
         found = {name: layer.to_dict() for name, layer in self.layers}
@@ -254,3 +264,32 @@ class Plan:
             raise InputError(f"{path}: not a readable plan file: {why}") from None
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+
+
+def _short(layer: LayerPlan) -> str:
+    """Write a layer's plan in a word or two: bits of weights and activation, sparsity."""
+    bits = f"w{layer.weight.bits}" + ("" if layer.activation is None else f"a{layer.activation.bits}")
+    return f"{bits} {layer.sparsity:.0%}" if layer.sparsity else bits
+
+
+def plan_table(plan: Plan, counted: Mapping[str, Sequence[Any]] | None = None, caption: str = "") -> Table:
+    """Return a plan as a table.
+
+    Parameters
+    ----------
+    plan : Plan
+    counted : mapping of str to sequence, optional
+        Further columns, a cell for each layer.
+    caption : str, default ''
+    """
+    counted = counted or {}
+    rows: list[Sequence[Any]] = [
+        (
+            name, layer.weight, layer.bias, layer.activation, f"{layer.sparsity:.0%}" if layer.sparsity else None,
+            None if layer.granularity == WEIGHT else layer.granularity, *(cells[place] for cells in counted.values()),
+        )
+        for place, (name, layer) in enumerate(plan.layers)
+    ]  # fmt: skip
+    if plan.inputs is not None:
+        rows.insert(0, (INPUTS, None, None, plan.inputs.precision, None, None, *([None] * len(counted))))
+    return Table.of(("layer", "weight", "bias", "output", "sparsity", "granularity", *counted), rows, caption)

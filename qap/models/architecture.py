@@ -14,6 +14,7 @@ from qap.config.model import Model
 from qap.errors import InputError, suggestion
 from qap.models.layer import Layer, Shape
 from qap.plan import Plan
+from qap.tables import Table
 
 OUTPUT = "output"
 
@@ -225,6 +226,26 @@ class Architecture:
     def __str__(self) -> str:
         start = "×".join(map(str, self.shape)) if self.shape else str(self.inputs)
         return "-".join([start, *map(str, self.layers)])
+
+    @property
+    def table(self) -> Table:
+        """Layer by layer: kind, kernel, weights, what follows, shape of the output."""
+        rows = []
+        for layer in self.layers:
+            kernel, after = self.shapes[layer.name], [layer.activation] if layer.activation != "linear" else []
+            after = [*(["BatchNormalization"] if layer.batchnorm else []), *([f"+ {layer.add}"] if layer.add else []), *after]
+            rows.append((
+                layer.name, f"Conv{len(layer.kernel)}D" if layer.kernel else "Dense", "×".join(map(str, kernel)),
+                f"{math.prod(kernel):,}", ", ".join([*after, *([layer.pool] if layer.pool else [])]),
+                "×".join(map(str, self.given[layer.name])),
+            ))  # fmt: skip
+        return Table.of(("layer", "kind", "kernel", "weights", "then", "output"), rows, str(self))
+
+    def __repr__(self) -> str:
+        return f"Architecture({self})"
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form; the shape only where there is one."""

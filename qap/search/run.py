@@ -24,6 +24,7 @@ from qap.plan import Plan
 from qap.precision import Precision
 from qap.search.allocation import measured
 from qap.search.estimates import cost_model, keep_reports
+from qap.search.front import Front
 from qap.search.hybrid import REPEATS, evolve
 from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
 from qap.search.ramp import check as check_ramp
@@ -216,7 +217,7 @@ def trained(study: Study) -> Iterator[Candidate]:
     yield from found.values()
 
 
-def search_front(study: Study) -> list[Candidate]:
+def search_front(study: Study) -> Front:
     """Return the front that the search sees, before events held back are scored, cheapest first, with weights.
 
     Raises
@@ -227,7 +228,7 @@ def search_front(study: Study) -> list[Candidate]:
     candidates, allowed = list(trained(study)), limits(study.config)
     if not candidates:
         raise QapError(f"{study.directory}: no candidate could be trained; see {study.directory / 'log.txt'}")
-    members = front(candidates, study.config.search.objectives, allowed)
-    if not members:
+    found = Front.of(candidates, study.config.search.objectives, allowed)
+    if not found:
         raise QapError(f"{study.directory}: {nothing_left(candidates, allowed)}")
-    return [candidate.with_(weights=study.weights(candidate)) for candidate in members]
+    return Front(tuple(candidate.with_(weights=study.weights(candidate)) for candidate in found), found.objectives)
