@@ -44,6 +44,8 @@ class Table:
         ]
         return "\n".join([self.caption, *lines] if self.caption else lines)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         head = "".join(_cell("th", text, place) for place, text in enumerate(self.titles))
         body = "".join(

@@ -46,14 +46,11 @@ class _Cells(HTMLParser):
 @pytest.fixture
 def candidate() -> Candidate:
     architecture = Architecture.mlp(16, [8], 5)
+    plan = uniform_plan(["fc1", "output"], activation=8, sparsity=0.5)
     figures = {"ebops": Figure(12345, "counted"), "LUT": Figure(900, "fit", "LUT", 700, 1200), "sparsity": Figure(0.51, "c")}
-    layers = {
-        name: {"ebops": Figure(value, "counted"), "sparsity": Figure(0.5, "c")} for name, value in (("fc1", 12000), ("output", 345))
-    }
-    return Candidate(
-        architecture, uniform_plan(["fc1", "output"], activation=8, sparsity=0.5), None, {"accuracy_validation": 0.75123}, Cost(figures, layers),
-        Parity(32000, 32000, 0.0),
-    )  # fmt: skip
+    layers = {name: {"ebops": Figure(value, "c"), "sparsity": Figure(0.5, "c")} for name, value in (("fc1", 12e3), ("output", 345))}
+    metrics = {"accuracy_validation": 0.75123}
+    return Candidate(architecture, plan, None, metrics, Cost(figures, layers), Parity(32000, 32000, 0.0))
 
 
 def test_text_is_aligned_and_empty_columns_are_left_out() -> None:
