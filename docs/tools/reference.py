@@ -283,7 +283,8 @@ def signature(name: str, item: Callable[..., Any]) -> str:
         if argument.kind is argument.KEYWORD_ONLY and not marked:
             arguments.append("*")
         marked |= argument.kind in (argument.KEYWORD_ONLY, argument.VAR_POSITIONAL)
-        annotation = argument.annotation if isinstance(argument.annotation, str) else inspect.formatannotation(argument.annotation)
+        given = argument.annotation
+        annotation = given if isinstance(given, str) else inspect.formatannotation(given)
         text = argument.name if argument.annotation is argument.empty else f"{argument.name}: {annotation}"
         text = {argument.VAR_POSITIONAL: "*", argument.VAR_KEYWORD: "**"}.get(argument.kind, "") + text
         text += "" if argument.default is argument.empty else f" = {argument.default!r}"
