@@ -14,7 +14,7 @@ from qap.config.load import dump_config, load_config
 from qap.config.schema import Study
 from qap.errors import InputError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qap.config.load import load_config
 from qap.config.model import Model
 from qap.errors import InputError
 from qap.models.architecture import Architecture, layer_names
@@ -150,3 +152,15 @@ def test_sections_that_contradict_themselves_are_refused(values: dict[str, objec
 def test_what_only_perceptrons_have_is_refused_with_the_network_named() -> None:
     with pytest.raises(InputError, match=r"digits: treats Dense layers .*, the network is 6-5-5\+fc1"):
         NETWORKS["residual"].require_mlp("digits")
+
+
+ZOO = sorted((Path(__file__).parents[2] / "configs" / "zoo").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", ZOO, ids=lambda path: path.stem)
+def test_the_networks_of_the_zoo_can_be_built(path: Path) -> None:
+    model = load_config(path).model
+    features = math.prod(model.shape) if model.shape else 16
+    architecture = Architecture.of(model, features, 5)
+    quantized = build(architecture, plan_of(architecture))
+    assert quantized.count_params() == sum(math.prod(shape) + shape[-1] for shape in architecture.shapes.values())
