@@ -19,30 +19,55 @@ _PUBLIC = {
     "Front": "qap.search.front",
     "InputError": "qap.errors",
     "LayerPlan": "qap.plan",
+    "Paired": "qap.metrics.paired",
     "Parity": "qap.candidate",
     "Plan": "qap.plan",
+    "PopulationEngine": "qap.training.population.engine",
     "Precision": "qap.precision",
     "QapError": "qap.errors",
+    "Report": "qap.report.data",
+    "Scores": "qap.metrics.scores",
+    "Soft": "qap.training.job",
+    "Store": "qap.compare.store",
     "Study": "qap.search.study",
     "ToolMissingError": "qap.errors",
+    "agree": "qap.exports.agreement",
+    "anomaly_points": "qap.metrics.anomaly",
+    "anomaly_score": "qap.metrics.anomaly",
+    "build_events": "qap.datasets.generator.build:build",
     "deliver": "qap.firmware.deliver",
+    "evaluate": "qap.search.single",
+    "integers_of": "qap.exports.integers",
+    "judge": "qap.search.judge",
     "load_config": "qap.config.load",
     "load_dataset": "qap.datasets.load",
-    "judge": "qap.search.judge",
+    "load_model": "qap.firmware.model_file",
+    "main": "qap.__main__",
+    "paired": "qap.metrics.paired",
+    "project_cost": "qap.cost.project_cost",
+    "pruning_steps": "qap.training.schedules",
+    "read_project": "qap.cost.hls_project",
     "run_compare": "qap.compare.run",
     "run_search": "qap.search.run",
     "run_study": "qap.report.write",
     "search_front": "qap.search.run",
+    "summarise": "qap.metrics.summary:summary",
+    "to_onnx": "qap.exports.onnx_float",
+    "to_qonnx": "qap.exports.onnx_quant",
+    "to_tflite": "qap.exports.tflite:convert",
+    "train": "qap.search.single",
     "trained": "qap.search.run",
     "write_comparison": "qap.report.compare_report",
 }
+"""Name → module, behind a colon the name there where it is another one."""
 
 __all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+        module, _, other = _PUBLIC[name].partition(":")
+        return getattr(import_module(module), other or name)
     raise AttributeError(f"module 'qap' has no attribute '{name}'")
 
 

@@ -48,7 +48,7 @@ def candidate() -> Candidate:
     architecture = Architecture.mlp(16, [8], 5)
     plan = uniform_plan(["fc1", "output"], activation=8, sparsity=0.5)
     figures = {"ebops": Figure(12345, "counted"), "LUT": Figure(900, "fit", "LUT", 700, 1200), "sparsity": Figure(0.51, "c")}
-    layers = {name: {"ebops": Figure(value, "c"), "sparsity": Figure(0.5, "c")} for name, value in (("fc1", 12e3), ("output", 345))}
+    layers = {name: {"ebops": Figure(value, "c"), "sparsity": Figure(0.5, "c")} for name, value in (("fc1", 12e3), ("output", 9))}
     metrics = {"accuracy_validation": 0.75123}
     return Candidate(architecture, plan, None, metrics, Cost(figures, layers), Parity(32000, 32000, 0.0))
 

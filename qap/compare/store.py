@@ -10,14 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from qap.candidate import Candidate
 from qap.compare.judge import Result
 from qap.config.load import dump_config, load_config
 from qap.config.schema import Study as Config
-from qap.errors import InputError
+from qap.datasets.dataset import Dataset
+from qap.errors import InputError, suggestion
 from qap.files import append_line, write_arrays, write_text
+from qap.metrics.paired import Paired, paired
+from qap.metrics.scores import Scores
+from qap.models.architecture import Architecture
+from qap.plan import Plan
 from qap.search.study import read_arrays
 
-CONFIG, RESULTS = "config.yaml", "results.jsonl"
+CONFIG, RESULTS, NETWORK = "config.yaml", "results.jsonl", "architecture.json"
 
 
 def _cut_off(path: Path) -> None:
@@ -72,6 +78,75 @@ class Store:
         folder.mkdir(exist_ok=True)
         write_arrays(folder / f"{seed}-{name}.npz", weights)
 
+    @property
+    def config(self) -> Config:
+        """What the comparison was made with."""
+        return load_config(self.directory / CONFIG)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that have results."""
+        return sorted({line["seed"] for line in self.results()})
+
+    def candidate(self, seed: int, row: str) -> Candidate:
+        """Return the network of a row, with weights and with its figures as metrics; of a float network the plan says nothing.
+
+        Parameters
+        ----------
+        seed : int
+        row : str
+
+        Raises
+        ------
+        InputError
+            No such row or seed, a row that was refused, or a comparison of an earlier version.
+        """
+        folder = self._folder(seed, row)
+        path = folder / NETWORK
+        if not path.is_file():
+            raise InputError(f"{path}: missing: the comparison was made by an earlier version; make it again for its networks")
+        architecture = Architecture.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        (line,) = (line for line in self._lines() if (line["method"], line["seed"]) == (row, seed))
+        metrics = {name: value for name, value in line.items() if isinstance(value, float) and name != "seconds"}
+        return Candidate(architecture, Plan.load(folder / "plan.yaml"), read_arrays(folder / "weights.npz"), metrics)
+
+    def scores(self, seed: int, row: str) -> np.ndarray:
+        """Return a row's outputs on the test split, (events, outputs) float32: the firmware's, where it has one.
+
+        Raises
+        ------
+        InputError
+            No such row or seed, or a row that was refused.
+        """
+        return read_arrays(self._folder(seed, row) / "scores.npz")["scores"]
+
+    def paired(self, first: str, second: str, data: Dataset, metric: str | None = None) -> Paired:
+        """Compare two rows on the same test events, seed by seed.
+
+        Parameters
+        ----------
+        first, second : str
+            Rows.
+        data : Dataset
+            What the comparison was made with.
+        metric : str, optional
+            As in `qap.metrics.scores.Scores.interval` (None: accuracy or RMSE).
+        """
+        one, other = (
+            [Scores(row, data.task, data.test, self.scores(seed, row)) for seed in self.seeds] for row in (first, second)
+        )
+        return paired(one, other, metric)
+
+    def _folder(self, seed: int, row: str) -> Path:
+        """Return where the model of a row lies."""
+        folder = self.directory / "models" / str(seed) / row
+        if not (folder / "scores.npz").is_file():
+            known = {line["method"] for line in self._lines() if line["seed"] == seed}
+            said = f"seed {seed} was refused or is not done" if row in known else f"seed {seed}: no such row"
+            near = "" if row in known else suggestion(row, sorted(known))
+            raise InputError(f"{self.directory}: {row} with {said}{near}")
+        return folder
+
     def results(self) -> list[dict[str, Any]]:
         """Return the lines that are complete; one that a kill has cut off is left out."""
         return list(self._lines())
@@ -108,5 +183,6 @@ class Store:
             write_arrays(folder / "weights.npz", candidate.weights or {})
             write_arrays(folder / "scores.npz", {"scores": result.scores.astype(np.float32)})
             candidate.plan.save(folder / "plan.yaml")
+            write_text(folder / NETWORK, json.dumps(candidate.architecture.to_dict()) + "\n")
         append_line(self.directory / RESULTS, json.dumps(values))
         return values

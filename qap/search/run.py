@@ -29,10 +29,10 @@ from qap.search.hybrid import REPEATS, evolve
 from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
 from qap.search.ramp import check as check_ramp
 from qap.search.ramp import descend
-from qap.search.searcher import Progress, Searcher, Watch, better
+from qap.search.searcher import Progress, Searcher, Watch
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import OptunaStrategy, Strategy, make_strategy
-from qap.search.study import Study
+from qap.search.study import Study, better
 from qap.training.job import Engine
 from qap.training.keras_engine import KerasEngine
 from qap.training.population.engine import PopulationEngine

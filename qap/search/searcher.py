@@ -25,7 +25,7 @@ from qap.plan import Plan
 from qap.search.objectives import DROP, limits, values, violations
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Told
-from qap.search.study import RUNG, Parent, Record, Study
+from qap.search.study import RUNG, Parent, Record, Study, better
 from qap.training.job import Engine, Failed
 from qap.training.population.engine import PopulationEngine
 
@@ -259,12 +259,3 @@ class Searcher:
         if record.error is not None:
             return Told(None, [1.0] * len(allowed))
         return Told(values(record.candidate, self.config.search.objectives), violations(record.candidate, allowed))
-
-
-def better(old: Candidate | None, new: Candidate) -> Candidate:
-    """Return the better one of two trainings of the same plan: by accuracy or RMSE on the validation split, else the later."""
-    if old is None:
-        return new
-    if "rmse_validation" in new.metrics:
-        return old if old.metrics["rmse_validation"] < new.metrics["rmse_validation"] else new
-    return old if old.metrics["accuracy_validation"] > new.metrics["accuracy_validation"] else new

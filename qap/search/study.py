@@ -15,10 +15,10 @@ from qap.backend import custom_objects, stack
 from qap.candidate import Candidate
 from qap.config.load import dump_config, load_config
 from qap.config.schema import Study as Config
-from qap.errors import InputError
+from qap.errors import InputError, suggestion
 from qap.files import append_line, write_arrays, write_text
 from qap.models.architecture import Architecture
-from qap.models.builders import Weights
+from qap.models.builders import Weights, build, get_weights, set_weights, user_builder
 
 FORMAT = 1
 CONFIG, INFO, STORE, LOG = "config.yaml", "study.json", "candidates.jsonl", "log.txt"
@@ -247,6 +247,57 @@ class Study:
         """
         return read_arrays(self.candidate_directory(candidate) / _weights_file(int(candidate.metrics.get(RUNG, 0))))
 
+    def candidate(self, name: str) -> Candidate:
+        """Return a trained candidate with its weights, of several trainings the best.
+
+        Parameters
+        ----------
+        name : str
+            Its id, or the beginning of it.
+
+        Raises
+        ------
+        InputError
+            None, or more than one, begins so.
+        """
+        found: dict[str, Candidate] = {}
+        known = set()
+        for record in self.records():
+            one = record.candidate
+            if record.error is None:
+                known.add(one.id)
+                if one.id.startswith(name):
+                    found[one.id] = better(found.get(one.id), one)
+        if len(found) != 1:
+            near = suggestion(name, known)
+            none = f"there is none{near if 'did you mean' in near else ''}"  # hundreds of ids help nobody
+            said = f"{len(found)} begin so: give more of it" if found else none
+            raise InputError(f"candidate {name!r} of {self.directory}: {said}")
+        (one,) = found.values()
+        return one.with_(weights=self.weights(one))
+
+    def model(self, candidate: Candidate | str, folder: Path | None = None) -> Any:
+        """Return a candidate's QKeras model: from its ``model.keras`` where there is one, else built from its weights.
+
+        Parameters
+        ----------
+        candidate : Candidate or str
+            Or its id.
+        folder : path, optional
+            Where the user's model function lies (``model.function``).
+        """
+        one = self.candidate(candidate) if isinstance(candidate, str) else candidate
+        weights, path = self.weights(one), self.candidate_directory(one) / "model.keras"
+        if path.is_file():
+            model = stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+            kept = get_weights(model, one.architecture)
+            if all(np.array_equal(values, weights[name]) for name, values in kept.items()):
+                return model
+        function = self.config.model.function
+        model = (user_builder(function, folder) if function else build)(one.architecture, one.plan)
+        set_weights(model, weights)
+        return model
+
     def save_parent(self, parent: Parent, model: Any) -> None:
         """Store a float parent: the Keras model, its folded weights, its metrics last."""
         folder = self.directory / "parents" / parent.architecture.id
@@ -266,6 +317,15 @@ class Study:
         """Load the float parent's Keras model."""
         path = self.directory / "parents" / architecture.id / "model.keras"
         return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+
+
+def better(old: Candidate | None, new: Candidate) -> Candidate:
+    """Return the better one of two trainings of the same plan: by accuracy or RMSE on the validation split, else the later."""
+    if old is None:
+        return new
+    if "rmse_validation" in new.metrics:
+        return old if old.metrics["rmse_validation"] < new.metrics["rmse_validation"] else new
+    return old if old.metrics["accuracy_validation"] > new.metrics["accuracy_validation"] else new
 
 
 def _weights_file(rung: int) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from qap.backend import stack
-from qap.training.job import Pruning
+from qap.config.schema import Prune, Train
+from qap.training.job import Pruning, steps_per_epoch
 
 
 def schedule(pruning: Pruning, sparsity: float, steps: np.ndarray) -> np.ndarray:
@@ -30,6 +31,40 @@ def schedule(pruning: Pruning, sparsity: float, steps: np.ndarray) -> np.ndarray
         return (target * (1 - np.cos(np.pi * done.astype(np.float64))) / 2).astype(np.float32)
     left = 1 - done
     return -target * (left * (left * left)) + target
+
+
+def pruning_steps(
+    prune: Prune, train: Train, events: int, sparsity: float, layer: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return when the masks of a training are renewed and how sparse they are from then on.
+
+    Parameters
+    ----------
+    prune, train : Prune, Train
+        Sections of the study file.
+    events : int
+        Of the training split.
+    sparsity : float
+        The target.
+    layer : str, optional
+        One that has a schedule of its own in ``prune.layers``.
+
+    Returns
+    -------
+    steps, sparsity : arrays
+        From step 0 to the last step: the line of ``axes.step(*pruning_steps(...), where="post")``.
+
+    Raises
+    ------
+    InputError
+        A schedule without a step, or a batch larger than the training split.
+    """
+    section, last = prune.layers.get(layer, prune), train.epochs * steps_per_epoch(events, train.batch)
+    pruning = Pruning.from_fractions(section.schedule, section.begin, section.end, section.frequency, last)
+    renewals = np.arange(pruning.begin, pruning.end + 1, pruning.frequency)
+    renewals = renewals[renewals > 0]
+    found = schedule(pruning, sparsity, renewals)
+    return np.array([0, *renewals, last]), np.array([0.0, *found, found[-1]])
 
 
 def tfmot_schedule(pruning: Pruning, sparsity: float) -> Any:

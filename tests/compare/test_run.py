@@ -26,6 +26,7 @@ from qap.metrics.calibration import ece
 from qap.plan import Plan
 from qap.report.compare_report import Written, write_comparison
 from qap.search import rtl_route
+from qap.search.single import evaluate
 
 from ..conftest import blobs, uniform_plan
 from ..missing import without
@@ -106,6 +107,34 @@ def test_the_stored_scores_give_the_figures_of_the_table(compared: Any) -> None:
         plan = Plan.load(folder / "plan.yaml")
         kernels = [weights[f"{name}/kernel"] for name in plan]
         assert line["sparsity_mask"] == pytest.approx(sum((k == 0).sum() for k in kernels) / sum(k.size for k in kernels))
+
+
+def test_a_row_is_read_back_as_the_network_that_was_scored(compared: Any) -> None:
+    _, data, store, _, _ = compared
+    assert store.seeds == [1, 2]
+    for row in ("sequential", "qap", "kd", "neurons"):
+        candidate = store.candidate(2, row)
+        (line,) = (line for line in _lines(store, row) if line["seed"] == 2)
+        assert str(candidate.architecture) == line["architecture"]
+        assert candidate.metrics["accuracy"] == line["accuracy"]
+        (scores,) = evaluate(candidate, data)
+        np.testing.assert_array_equal(scores.outputs.astype(np.float32), store.scores(2, row), row)
+
+
+def test_rows_are_compared_on_the_same_events_seed_by_seed(compared: Any) -> None:
+    _, data, store, _, _ = compared
+    found = store.paired("qap", "sequential", data)
+    accuracies = [[line["accuracy"] for line in _lines(store, row)] for row in ("qap", "sequential")]
+    assert [one.value for one in found.differences] == pytest.approx(np.subtract(*accuracies), abs=1e-9)
+    assert (found.first, found.second, found.metric) == ("qap", "sequential", "accuracy")
+
+
+def test_a_row_that_is_not_there_is_named(compared: Any) -> None:
+    store = compared[2]
+    with pytest.raises(InputError, match="quap with seed 1: no such row .did you mean 'qap'"):
+        store.scores(1, "quap")
+    with pytest.raises(InputError, match="odd with seed 1 was refused"):
+        store.candidate(1, "odd")
 
 
 def test_sparsities_are_those_asked_for_and_neurons_leave_a_smaller_network(compared: Any) -> None:

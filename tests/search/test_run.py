@@ -18,7 +18,10 @@ from qap.backend import custom_objects, stack
 from qap.config.load import load_config
 from qap.config.schema import Study as Config
 from qap.datasets.dataset import prepare
+from qap.datasets.hold_back import hold_back
+from qap.datasets.load import load_dataset
 from qap.errors import InputError
+from qap.metrics import classification
 from qap.models.builders import quantize_weights
 from qap.plan import LayerPlan, Plan
 from qap.precision import Precision
@@ -27,7 +30,7 @@ from qap.report.write import run_study
 from qap.search.run import run_search, search_front, trained
 from qap.search.study import LOG, STORE, Study
 from qap.training.job import Failed
-from qap.training.keras_engine import KerasEngine
+from qap.training.keras_engine import KerasEngine, logits
 
 from ..conftest import blobs, uniform_plan
 from .conftest import stored_lines
@@ -71,8 +74,6 @@ def test_a_study_holds_everything_that_is_promised(whole: Path) -> None:
 
 def test_the_firmware_accuracy_is_that_of_integer_arithmetic(whole: Path, file: Path) -> None:
     """The test accuracy of each front member, computed again in NumPy from the stored weights."""
-    from qap.datasets.load import load_dataset
-
     study = Study.open(whole)
     data = load_dataset(study.config.data)
     judged = {entry.id for entry in Report.load(whole / "report.json").front}
@@ -84,6 +85,30 @@ def test_the_firmware_accuracy_is_that_of_integer_arithmetic(whole: Path, file: 
             h = h if layer.activation is None else layer.activation.quantize(h)
         noted = json.loads((study.candidate_directory(candidate) / "metrics.json").read_text())
         assert noted["metrics"]["accuracy"] == pytest.approx(np.mean(h.argmax(1) == data.test.y), abs=1e-12)
+
+
+def test_a_model_is_read_or_built_and_gives_the_noted_score(whole: Path, tmp_path: Path) -> None:
+    """Of the front from model.keras; of others, and where the file is of other weights, from the weights."""
+    shutil.copytree(whole, tmp_path / "copy")
+    study = Study.open(tmp_path / "copy")
+    data = load_dataset(study.config.data)
+    searched, _ = hold_back(data, study.config.search.holdback, study.config.seed)
+    everyone = list(trained(study))
+    read = [one for one in everyone if (study.candidate_directory(one) / "model.keras").is_file()]
+    assert 0 < len(read) < len(everyone)
+    unread = next(one for one in everyone if one not in read)
+    first, other = (study.candidate_directory(one) / "model.keras" for one in (read[0], unread))
+    shutil.copy(first, other)
+    first.unlink()
+    for candidate in everyone:
+        found = logits(study.model(candidate.id[:6]), searched.validation.x)
+        score = classification.accuracy(searched.validation.y, found, searched.validation.weight, "logits")
+        assert score == candidate.metrics["accuracy_validation"], candidate.id
+    assert set(study.candidate(read[0].id).weights or {}) == set(study.weights(read[0]))
+    with pytest.raises(InputError, match="candidate 'zzz' of .*there is none"):
+        study.candidate("zzz")
+    with pytest.raises(InputError, match=f"candidate '' of .*: {len(everyone)} begin so"):
+        study.model("")
 
 
 @pytest.mark.slow
