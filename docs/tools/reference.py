@@ -50,6 +50,20 @@ Made by `{COMMAND}` from the docstrings.
 Importing qap loads neither TensorFlow nor hls4ml; what needs them loads them when it is called. Every error that a user can
 cause is a `qap.InputError`. From data to firmware in a few lines: [getting started](start.md#from-python).
 
+| on the command line | from Python |
+|---|---|
+| `qap search` | `qap.run_study`, or in steps `qap.run_search`, `qap.search_front`, `qap.judge` |
+| `qap train` | `qap.train`; with firmware and report `qap.run_study(…, plans=[plan])` |
+| `qap compare` | `qap.run_compare`, `qap.write_comparison` |
+| `qap firmware` | `qap.deliver` |
+| `qap estimate` | `qap.read_project`, `qap.project_cost` |
+| `qap report` | `qap.Report` |
+| `qap metrics` | `qap.summarise` |
+| `qap anomaly` | `qap.anomaly_score`, `qap.anomaly_points` |
+| `qap export` | `qap.to_tflite`, `qap.to_onnx`, `qap.to_qonnx`, `qap.integers_of` |
+| `qap data build` | `qap.build_events` |
+| any other | `qap.main(["init", "jets.csv"])` |
+
 """
 MEANINGS = {
     "name": "Of the study: in the report, and the directory's name by default.",
@@ -324,7 +338,10 @@ def api() -> str:
             if inspect.isclass(item) and issubclass(item, Exception):
                 out.append(f"{_text(inspect.getdoc(item) or '')}\n\n")
                 continue
-            out.append(f"```python\n{signature(name, item)}\n```\n\n{described(item.__doc__)}\n\n")
+            fields = list(item.model_fields) if inspect.isclass(item) and issubclass(item, BaseModel) else []
+            out.append("" if fields else f"```python\n{signature(name, item)}\n```\n\n")
+            out.append(f"{described(item.__doc__)}\n\n")
+            out.append(f"*Fields*: {', '.join(f'`{field}`' for field in fields)}.\n\n" if fields else "")
             members = list(_members(item)) if inspect.isclass(item) else []
             if members:
                 out.append("*Methods and properties*\n\n" + "\n".join(members) + "\n\n")
