@@ -9,12 +9,14 @@ import numpy as np
 
 from qap.backend import stack
 from qap.datasets.dataset import Dataset, Split
-from qap.models.builders import BATCH, fold_batchnorm, get_weights, set_weights, shaped
+from qap.models.builders import BATCH, build, fold_batchnorm, get_weights, norm_name, set_weights, shaped
 from qap.training.distillation import distillation_loss, targets, with_features
 from qap.training.job import Failed, Job, Losses, Soft, Trained, diverged, event_order, steps_per_epoch
 from qap.training.schedules import tfmot_schedule
 
 EVALUATION_BATCH = 8192
+FORGOTTEN = 10
+"""Lifetimes of BatchNormalization's running averages in a training, at least: e⁻¹⁰ of their first values is left."""
 
 
 def wrap_for_pruning(model: Any, job: Job) -> Any:
@@ -71,6 +73,16 @@ def fresh_model(job: Job) -> Any:
     keras.backend.clear_session()
     keras.utils.set_random_seed(job.seed)
     return job.builder(job.architecture, job.quantizers)
+
+
+def _settle_averages(model: Any, job: Job, total: int) -> None:
+    """Shorten the lifetime of running averages, 100 steps in Keras, where a training is too short for it."""
+    if job.quantizers is not None or job.builder is not build:
+        return
+    for layer in job.architecture.layers:
+        if layer.batchnorm:
+            norm = model.get_layer(norm_name(layer))
+            norm.momentum = min(norm.momentum, max(1 - FORGOTTEN / total, 0.0))
 
 
 def _cosine(job: Job, total: int) -> Any:
@@ -207,6 +219,7 @@ class KerasEngine:
         if job.teacher is not None:
             job.teacher.check(len(data.train), data.outputs)
         model = fresh_model(job)
+        _settle_averages(model, job, job.total_steps(len(data.train)))
         if job.weights is not None:
             set_weights(model, job.weights)
         else:

@@ -206,3 +206,16 @@ def test_the_order_of_events_is_a_permutation_in_every_epoch() -> None:
         assert len(np.unique(epoch)) == 100
     assert (order == event_order(105, 10, 3, 5)).all()
     assert not (order == event_order(105, 10, 3, 6)).all()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_running_averages_settle_in_a_short_training(epochs: int, data: Dataset) -> None:
+    architecture = Architecture.mlp(6, [8], 3, batchnorm=True)
+    job = Job(architecture, None, None, epochs, 100, 1e-4, "constant", 1)
+    trained = _train(job, data)
+    norm, dense = trained.model.get_layer("bn1"), trained.model.get_layer("fc1")
+    kernel, bias = dense.get_weights()
+    outputs = data.train.x @ kernel + bias
+    mean, variance = (np.asarray(value) for value in norm.get_weights()[2:])
+    assert np.abs(mean - outputs.mean(axis=0)).max() < 0.1 * outputs.std(axis=0).max(), (mean, outputs.mean(axis=0))
+    assert np.abs(variance / outputs.var(axis=0) - 1).max() < 0.2, (variance, outputs.var(axis=0))
