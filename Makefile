@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: env search test test-full lint clean
+.PHONY: env search test test-full lint docs clean
 
 env: .venv/.stamp
 
@@ -23,6 +23,15 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+.venv/.docs: .venv/.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+docs: .venv/.docs
+	$(BIN)/python docs/tools/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf .venv studies build *.egg-info
