@@ -6,7 +6,6 @@ import argparse
 import csv
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,17 +97,15 @@ class _Said:
     """One line for each result, with the time left."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._first: int | None = None
+        from qap.commands.live import Pace
+
+        self._pace = Pace()
 
     def __call__(self, progress: Progress) -> None:
         from qap.commands.live import time_left
 
-        if self._first is None:
-            self._first, self._started = progress.done, time.monotonic()
-        gained = progress.done - self._first
-        left = ""
-        if gained:
-            seconds = (time.monotonic() - self._started) * (progress.total - progress.done) / gained
-            left = time_left(seconds)
-        print(f"{progress.message}: {progress.done} of {progress.total}{left}", file=sys.stderr)
+        if not progress.message.endswith("float network"):
+            self._pace.step(progress.done / progress.total)
+        left = self._pace.left if progress.done < progress.total else None
+        said = "" if left is None else time_left(left)
+        print(f"{progress.message}: {progress.done} of {progress.total}{said}", file=sys.stderr)
