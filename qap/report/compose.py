@@ -24,6 +24,7 @@ from qap.errors import InputError, QapError
 from qap.firmware.project import SETTINGS
 from qap.metrics import classification, regression
 from qap.metrics.bootstrap import Statistic, bootstrap, paired_difference
+from qap.metrics.calibration import probabilities
 from qap.metrics.evaluate import Metrics, evaluate
 from qap.models.builders import set_weights
 from qap.report.data import (
@@ -31,19 +32,38 @@ from qap.report.data import (
     Curve,
     FrontEntry,
     Left,
+    PlanLayer,
     Reference,
     Report,
     TargetErrors,
     Tried,
     layer_entries,
 )
-from qap.report.sections import BootstrapSection, DataSection, ModelSection, RtlSection, SearchSection
+from qap.report.distributions import distributions
+from qap.report.sections import (
+    BootstrapSection,
+    Calibration,
+    DataSection,
+    ModelSection,
+    PartSection,
+    RtlSection,
+    SearchSection,
+    TimingSection,
+)
 from qap.search.estimates import cost_model
 from qap.search.judge import Judged, Verdict, firmware_directory, float_outputs, rtl_directory
 from qap.search.objectives import wanted_metrics
 from qap.search.run import trained
 from qap.search.study import Study
 from qap.training.keras_engine import logits
+
+TRIED_FIGURES = (
+    "ebops_traced", "bops", "weight_memory_bits", "nonzero_weights", "sparsity", "LUT", "FF", "DSP", "BRAM_18K",
+    "latency_cycles", "latency_ns", "II",
+)  # fmt: skip
+"""Figures of cost that are kept of every candidate tried, beside its EBOPs."""
+CUTS = 41
+"""Cuts on a class's probability at which its efficiency is given, from 0 to 1."""
 
 
 def _quality(data: Dataset, outputs: np.ndarray, config: Config) -> dict[str, Any]:
@@ -71,8 +91,39 @@ def _quality(data: Dataset, outputs: np.ndarray, config: Config) -> dict[str, An
         "auc_per_class": tuple(classification.auc_per_class(test.y, outputs, test.weight, "logits")),
         "signal_efficiency": found["signal_efficiency"],
         "roc": tuple(Curve.of(*curve) for curve in classification.roc(test.y, outputs, test.weight, "logits")),
+        "efficiency": efficiencies(test.y, outputs, test.weight),
+        "calibration": Calibration.of(test.y, outputs, test.weight),
         "confusion": tuple(map(tuple, classification.confusion(test.y, outputs, test.weight, "logits").tolist())),
     }
+
+
+def efficiencies(labels: np.ndarray, outputs: np.ndarray, weights: np.ndarray) -> tuple[Curve, ...]:
+    """Return for each class what a cut p ≥ c on its probability keeps of its events and of all others.
+
+    Parameters
+    ----------
+    labels : (events,) integers from 0
+    outputs : (events, classes) or (events, 1) array
+        Logits.
+    weights : (events,) array
+
+    Returns
+    -------
+    tuple of Curve
+        At 41 cuts c at equal steps from 0 to 1, rounded to 4 digits after the point.
+    """
+    found, truth = probabilities(outputs, "logits"), np.asarray(labels).astype(np.int64)
+    cuts = np.linspace(0.0, 1.0, CUTS)
+    curves = []
+    for k in range(found.shape[1]):
+        passed = np.clip(np.floor(found[:, k] * (CUTS - 1) + 1e-9).astype(np.int64), 0, CUTS - 1)
+        sides = []
+        for side in (truth == k, truth != k):
+            counts = np.bincount(passed[side], weights[side], len(cuts))
+            kept = counts[::-1].cumsum()[::-1] / (counts.sum() or 1.0)
+            sides.append(tuple(round(float(value), 4) for value in kept))
+        curves.append(Curve(signal=sides[0], background=sides[1]))
+    return tuple(curves)
 
 
 def _drawn(config: Config) -> dict[str, int]:
@@ -122,27 +173,32 @@ def _cost(candidate: Candidate) -> Cost:
     return candidate.cost or Cost({})
 
 
-def _energy(candidate: Candidate, context: Context) -> Cost:
-    """Return the energy by QTools; nothing for a user's model with layers that QTools has no sound figure for."""
+def _model(candidate: Candidate, context: Context) -> Any:
+    """Return a candidate as a QKeras model."""
     model = context.builder(candidate.architecture, candidate.plan)
     set_weights(model, candidate.weights or {})
+    return model
+
+
+def _energy(model: Any, context: Context) -> Cost:
+    """Return the energy by QTools; nothing for a user's model with layers that QTools has no sound figure for."""
     try:
         return energy(model, context.data.input)
     except InputError:
         return Cost({})
 
 
-def _whole_cost(study: Study, candidate: Candidate, context: Context) -> tuple[Cost, tuple[str, ...]]:
+def _whole_cost(study: Study, candidate: Candidate, model: Any, context: Context) -> tuple[Cost, tuple[str, ...]]:
     """Add energy and what is left after synthesis, and say in words what the figures mean for the trigger and the part."""
-    cost, firmware, model = _cost(candidate), study.config.firmware, cost_model(study)
-    estimated = prediction(candidate, cost, context.data.input, firmware, model)
-    after = {f"{name}_post_synthesis": figure for name, figure in synthesis_cost(estimated, model).figures.items()}
+    cost, firmware, estimates = _cost(candidate), study.config.firmware, cost_model(study)
+    estimated = prediction(candidate, cost, context.data.input, firmware, estimates)
+    after = {f"{name}_post_synthesis": figure for name, figure in synthesis_cost(estimated, estimates).figures.items()}
     said = [sentence(cost.figures, budget(firmware, study.config.timing))] if estimated.guesses else []
     part = find_part(firmware.Part)
     if part is not None and estimated.guesses:
         shares = ((name, part.share(name, cost[name])) for name in shown_resources(cost))
         said.append(f"of {part.name}: " + ", ".join(f"{name} {100 * share:.2g} %" for name, share in shares if share is not None))
-    used = _energy(candidate, context)
+    used = _energy(model, context)
     layers = {name: {**figures, **used.layers.get(name, {})} for name, figures in cost.layers.items()}
     return Cost({**cost.figures, **after, **used.figures}, layers), (*said, *estimated.notes)
 
@@ -150,13 +206,15 @@ def _whole_cost(study: Study, candidate: Candidate, context: Context) -> tuple[C
 def _entry(study: Study, one: Judged, context: Context) -> FrontEntry:
     candidate = one.candidate
     firmware = firmware_directory(study, candidate)
-    cost, remarks = _whole_cost(study, candidate, context)
+    model = _model(candidate, context)
+    cost, remarks = _whole_cost(study, candidate, model, context)
+    where = distributions(model, candidate.architecture, candidate.plan, candidate.weights or {}, context.data.validation.x)
     return FrontEntry(
         **_quality(context.data, one.outputs, study.config),
         **_validation(candidate.metrics, _metric(context.data)),
         id=candidate.id,
         architecture=str(candidate.architecture),
-        layers=layer_entries(candidate.plan, _cost(candidate)),
+        layers=layer_entries(candidate.plan, _cost(candidate), where),
         cost=cost,
         remarks=remarks,
         parity=candidate.parity,
@@ -220,7 +278,7 @@ def _flattering(verdict: Verdict, metric: str) -> float | None:
 def _search(study: Study, verdict: Verdict, context: Context) -> SearchSection:
     config, records = study.config, list(study.records())
     wanted = wanted_metrics(config, context.data.class_names)
-    efficiency = "signal_efficiency" in config.search.objectives
+    classes = context.data.task == "classification"
     return SearchSection(
         strategy=config.search.strategy,
         engine=context.engine.name,
@@ -230,8 +288,8 @@ def _search(study: Study, verdict: Verdict, context: Context) -> SearchSection:
         wall_seconds=round(sum(record.seconds for record in records), 1),
         cpu_seconds=round(sum(record.cpu_seconds for record in records), 1),
         objectives=tuple(config.search.objectives),
-        signal=None if wanted.signal is None or not efficiency else context.data.class_names[wanted.signal],
-        background_efficiency=wanted.background_efficiency if efficiency else None,
+        signal=None if wanted.signal is None or not classes else context.data.class_names[wanted.signal],
+        background_efficiency=wanted.background_efficiency if classes else None,
     )
 
 
@@ -247,8 +305,24 @@ def _rtl(config: Config, verdict: Verdict) -> RtlSection | None:
 
 
 def _left(candidate: Candidate, metric: str) -> Left:
-    scores = {name: candidate.metrics[name] for name in (f"{metric}_selection", f"{metric}_validation")}
+    scores: dict[str, Any] = {name: candidate.metrics[name] for name in (f"{metric}_selection", f"{metric}_validation")}
     return Left(id=candidate.id, ebops=_cost(candidate)["ebops"], **scores)
+
+
+def _tried(candidate: Candidate, metric: str, model: str) -> Tried:
+    scores, cost = _validation(candidate.metrics, metric), _cost(candidate)
+    return Tried(
+        id=candidate.id,
+        architecture=None if str(candidate.architecture) == model else str(candidate.architecture),
+        ebops=cost["ebops"],
+        validation=scores.pop("validation"),
+        cost={name: cost[name] for name in TRIED_FIGURES if name in cost.figures},
+        plan=tuple(
+            PlanLayer(name=name, weight=layer.weight, activation=layer.activation, sparsity=layer.sparsity)
+            for name, layer in candidate.plan.items()
+        ),
+        **{f"{metric}_validation": scores[f"{metric}_validation"]},
+    )
 
 
 def compose(study: Study, verdict: Verdict, context: Context, command: str) -> Report:
@@ -273,10 +347,6 @@ def compose(study: Study, verdict: Verdict, context: Context, command: str) -> R
     best = max((one.candidate for one in verdict.judged), key=lambda c: sign * c.metrics[f"{metric}_validation"])
     config = study.config
     _, held = hold_back(context.data, config.search.holdback, config.seed)
-    tried = []
-    for candidate in trained(study):
-        scores = {f"{metric}_validation": candidate.metrics[f"{metric}_validation"]}
-        tried.append(Tried(id=candidate.id, ebops=_cost(candidate)["ebops"], **scores))
     return Report(
         name=config.name,
         command=command,
@@ -286,9 +356,11 @@ def compose(study: Study, verdict: Verdict, context: Context, command: str) -> R
         search=_search(study, verdict, context),
         bootstrap=BootstrapSection(replicas=config.report.bootstrap),
         firmware=config.firmware.model_dump(mode="json", include=set(SETTINGS)),
+        part=PartSection.of(config.firmware.Part),
+        timing=TimingSection.of(budget(config.firmware, config.timing)),
         rtl=_rtl(config, verdict),
         reference=_reference(study, best, context, held),
-        tried=tuple(tried),
+        tried=tuple(_tried(candidate, metric, str(best.architecture)) for candidate in trained(study)),
         front=tuple(_entry(study, one, context) for one in verdict.judged),
         neighbours=_neighbours(verdict, context, config),
         left=tuple(_left(candidate, metric) for candidate in verdict.left),

@@ -6,15 +6,13 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import (
     AliasChoices,
     AwareDatetime,
-    BeforeValidator,
     Field,
-    PlainSerializer,
     ValidationError,
     field_validator,
     model_validator,
@@ -27,21 +25,21 @@ from qap.errors import InputError
 from qap.files import write_text
 from qap.metrics.bootstrap import Interval
 from qap.plan import Plan
-from qap.precision import Precision
-from qap.report.sections import BootstrapSection, DataSection, ModelSection, RtlSection, SearchSection, Section
+from qap.report.distributions import Distribution
+from qap.report.sections import (
+    BootstrapSection,
+    Calibration,
+    DataSection,
+    ModelSection,
+    PartSection,
+    PrecisionText,
+    RtlSection,
+    SearchSection,
+    Section,
+    TimingSection,
+)
 
 FORMAT_VERSION = 1
-
-
-def _precision(value: Any) -> Precision:
-    try:
-        return value if isinstance(value, Precision) else Precision.parse(value)
-    except InputError as error:
-        raise ValueError(str(error)) from None
-
-
-PrecisionText = Annotated[Precision, BeforeValidator(_precision), PlainSerializer(str)]
-"""A Precision, in the file the text that `Precision.parse` reads."""
 
 
 CandidateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -86,9 +84,15 @@ class LayerEntry(Section):
     """Fraction of weights that the mask removes."""
     sparsity: float
     """Fraction of quantized weights that are zero."""
+    weights: Distribution | None = None
+    """Of the weights before they are quantized, those that are exactly zero left out."""
+    outputs: Distribution | None = None
+    """Of the layer's sums before they are quantized; None where no quantizer follows."""
 
 
-def layer_entries(plan: Plan, cost: Cost) -> tuple[LayerEntry, ...]:
+def layer_entries(
+    plan: Plan, cost: Cost, found: Mapping[str, tuple[Distribution, Distribution | None]] | None = None
+) -> tuple[LayerEntry, ...]:
     """Join a plan with the sparsities that were counted for each layer.
 
     Parameters
@@ -96,7 +100,10 @@ def layer_entries(plan: Plan, cost: Cost) -> tuple[LayerEntry, ...]:
     plan : Plan
     cost : Cost
         With the figures ``sparsity_mask`` and ``sparsity`` for each layer of the plan.
+    found : mapping, optional
+        Distributions of weights and outputs by layer (see `qap.report.distributions.distributions`).
     """
+    drawn = found or {}
     return tuple(
         LayerEntry(
             name=name,
@@ -106,6 +113,8 @@ def layer_entries(plan: Plan, cost: Cost) -> tuple[LayerEntry, ...]:
             sparsity_target=layer.sparsity,
             sparsity_mask=cost.layers[name]["sparsity_mask"].value,
             sparsity=cost.layers[name]["sparsity"].value,
+            weights=drawn[name][0] if name in drawn else None,
+            outputs=drawn[name][1] if name in drawn else None,
         )
         for name, layer in plan.items()
     )
@@ -126,6 +135,9 @@ class Quality(Section):
     auc_per_class: tuple[float, ...] = ()
     roc: tuple[Curve, ...] = ()
     """One curve per class."""
+    efficiency: tuple[Curve, ...] = ()
+    """Per class, what a cut on its probability keeps of the class and of the others; cuts at equal steps from 0 to 1."""
+    calibration: Calibration | None = None
     confusion: tuple[tuple[float, ...], ...] = ()
     """Events by true class (rows) and predicted class (columns)."""
     rmse_selection: float | None = None
@@ -215,13 +227,29 @@ class Comparison(Section):
     """Score of the dearer one minus that of the cheaper one, with the interval of the paired bootstrap."""
 
 
+class PlanLayer(Section):
+    """One layer of a plan."""
+
+    name: str
+    weight: PrecisionText
+    activation: PrecisionText | None = None
+    sparsity: float = 0.0
+
+
 class Tried(Section):
     """A candidate that the search tried, whether or not it is on the front."""
 
     id: CandidateId
     ebops: float
+    architecture: str | None = None
+    """None where it is that of the model, or in an older file."""
     accuracy_validation: float | None = None
     rmse_validation: float | None = None
+    validation: Mapping[str, float] = {}
+    """Further metrics that the search noted."""
+    cost: Mapping[str, float] = {}
+    """Further figures of cost."""
+    plan: tuple[PlanLayer, ...] = ()
 
     @property
     def score_validation(self) -> float:
@@ -261,6 +289,9 @@ class Report(Section):
     bootstrap: BootstrapSection
     firmware: Mapping[str, str | int | float | Mapping[str, int]] = {}
     """hls4ml's settings by hls4ml's key: Backend, Part, ClockPeriod (ns), IOType, Strategy, ReuseFactor."""
+    part: PartSection | None = None
+    """None: a part that is not listed."""
+    timing: TimingSection | None = None
     rtl: RtlSection | None = None
     """None: the RTL route was not asked for."""
     reference: Reference = Field(validation_alias=AliasChoices("reference", "float"), serialization_alias="float")

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from qap.candidate import Figure
 from qap.files import write_text
 from qap.report.data import Comparison, FrontEntry, LayerEntry, Report
-from qap.report.svg import COLOURS, front_svg, roc_background_svg, roc_svg
-from qap.report.view import NEAR, best, near, window
+from qap.report.payload import embedded, payload
+from qap.report.view import NEAR, best, near
 
-COSTS = {
-    "ebops": "EBOPs",
-    "bops": "BOPs",
-    "multiplications": "multiplications",
-    "multiplications_zero": "… by zero",
-    "multiplications_power_of_two": "… by a power of two",
-    "multiplications_general": "… by any other weight",
-    "weights": "weights",
-    "nonzero_weights": "non-zero weights",
-    "sparsity": "zero weights",
-    "sparsity_mask": "zero by the mask",
-    "weight_memory_bits": "weight memory [bit]",
-    "accumulator_bits": "accumulator [bit]",
-    "LUT": "LUT, csynth-equivalent",
-    "FF": "FF, csynth-equivalent",
-    "DSP": "DSP, csynth-equivalent",
-    "BRAM_18K": "BRAM_18K, csynth-equivalent",
-    "latency_cycles": "latency [cycles]",
-    "latency_ns": "latency [ns]",
-    "latency_bx": "latency [bunch crossings]",
-    "II": "II [cycles]",
-    "LUT_post_synthesis": "LUT after synthesis",
-    "FF_post_synthesis": "FF after synthesis",
-    "DSP_post_synthesis": "DSP after synthesis",
-    "BRAM_18K_post_synthesis": "BRAM_18K after synthesis",
-    "da4ml_cost": "RTL: da4ml cost",
-    "latency_cycles_rtl": "RTL: latency [cycles]",
-    "II_rtl": "RTL: II [cycles]",
-    "register_bits_rtl": "RTL: register bits",
-    "LUT_yosys": "LUT of the RTL, by Yosys",
-    "FF_yosys": "FF of the RTL, by Yosys",
-    "CARRY4_yosys": "CARRY4 of the RTL, by Yosys",
-    "DSP_yosys": "DSP of the RTL, by Yosys",
-    "BRAM_18K_yosys": "BRAM_18K of the RTL, by Yosys",
-    "logic_levels_yosys": "logic levels of the RTL, by Yosys",
-    "energy_pJ": "energy [pJ]",
-    "energy_nonzero_pJ": "… zero weights left out",
-}
-"""Labels of the figures of cost, in the order of the page; others follow under their own names."""
+COLOURS = 10
+"""Classes of the style sheet for curves: k0 to k9."""
+
 CIRCUIT = {
     "da4ml_cost": "da4ml cost",
     "latency_cycles_rtl": "RTL cycles",
@@ -60,7 +25,7 @@ CIRCUIT = {
     "LUT_yosys": "LUT of the RTL, Yosys",
     "FF_yosys": "FF of the RTL, Yosys",
 }
-"""Figures of the RTL route in the table of the front, and beside Yosys's LUTs those of the C synthesis."""
+"""Figures of cost in the table of the front: LUTs, and what the RTL route has found."""
 ENGLISH = {
     "ebops": "EBOPs",
     "bops": "BOPs",
@@ -77,21 +42,6 @@ def layer_named(entry: FrontEntry, name: str) -> LayerEntry | None:
     return next((layer for layer in entry.layers if layer.name == name), None)
 
 
-def cost_rows(entry: FrontEntry) -> list[dict[str, Any]]:
-    """Return label, total, band, the value of each layer and the source, as text, one row per figure of cost."""
-    names = [name for name in COSTS if name in entry.cost.figures]
-    names += [name for name in entry.cost.figures if name not in COSTS]
-    layers: list[Mapping[str, Figure]] = [entry.cost.layers.get(layer.name, {}) for layer in entry.layers]
-    rows = []
-    for name in names:
-        figure, text = entry.cost.figures[name], _share if name.startswith("sparsity") else _number
-        row = {"label": COSTS.get(name, name.replace("_", " ")), "total": text(figure.value), "source": figure.source}
-        low, high = figure.low, figure.high
-        row["band"] = "" if low is None or high is None or low == high else f"({text(low)}–{text(high)})"
-        rows.append({**row, "layers": [text(found[name].value) if name in found else "–" for found in layers]})
-    return rows
-
-
 def further(report: Report) -> list[str]:
     """Return the objectives that the table of the front shows beside the score and the EBOPs."""
     return [name for name in report.search.objectives if name not in (report.metric, "auc", "ebops")]
@@ -100,8 +50,8 @@ def further(report: Report) -> list[str]:
 def circuit(report: Report) -> dict[str, str]:
     """Return the figures of the RTL route that the table of the front shows, with their titles."""
     known = {name for entry in report.front for name in entry.cost.figures}
-    wanted = known - ({"LUT"} if "LUT_yosys" not in known or "LUT" in further(report) else set())
-    return {name: title for name, title in CIRCUIT.items() if name in wanted and report.rtl is not None}
+    wanted = known if report.rtl is not None else known & {"LUT"}
+    return {name: title for name, title in CIRCUIT.items() if name in wanted and name not in further(report)}
 
 
 def counted(entry: FrontEntry, name: str) -> str:
@@ -123,11 +73,6 @@ def gains(report: Report) -> dict[str, Comparison]:
     return {comparison.dearer: comparison for comparison in report.neighbours}
 
 
-def confusion_rows(entry: FrontEntry) -> list[list[float]]:
-    """Return the fractions of each true class by predicted class."""
-    return [[value / (sum(row) or 1.0) for value in row] for row in entry.confusion]
-
-
 def duration(seconds: float) -> str:
     """Return seconds as people say them: ``6.4 s``, ``7 min 0 s``, ``2 h 5 min``."""
     if seconds < 60:
@@ -140,11 +85,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _environment() -> Environment:
+def environment() -> Environment:
     found = Environment(
         loader=PackageLoader("qap.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -159,41 +100,42 @@ def _environment() -> Environment:
     return found
 
 
+def script(found: Environment, *names: str) -> tuple[Markup, str]:
+    """Return the script of a page from its template files, and the hash by which the page's security policy admits it alone."""
+    sources = [found.loader.get_source(found, name)[0] for name in names] if found.loader is not None else []
+    text = '"use strict";\n(() => {\n' + "\n".join(sources) + "})();\n"
+    return Markup(text), "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 def render(report: Report) -> str:
     """Return the page as HTML.
 
-    Without a script everything can be read; the inline script only shows one candidate at a time. The page makes no
-    request to anywhere and forbids any by its content security policy.
+    Table and facts can be read without a script; the page's own script, the only one that its content security policy lets
+    run, draws the front and the chosen candidate from JSON within the page. Nothing is requested from anywhere.
 
     Parameters
     ----------
     report : Report
     """
-    drawn = bool(report.reference.roc) or any(entry.roc for entry in report.front)
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            percent=report.metric == "accuracy",
-            layer_names=list(dict.fromkeys(layer.name for entry in report.front for layer in entry.layers)),
-            front_svg=front_svg(report),
-            roc_background=roc_background_svg(report) if drawn else "",
-            roc_svg=roc_svg,
-            layer_named=layer_named,
-            cost_rows=cost_rows,
-            further=further(report),
-            amount=amount,
-            circuit=circuit(report),
-            counted=counted,
-            gains=gains(report),
-            confusion_rows=confusion_rows,
-            best=best(report),
-            near=near(report),
-            margin=NEAR,
-            outside=window(report).outside,
-            colours=COLOURS,
-        )
+    found = environment()
+    text, digest = script(found, "dom.js", "plot.js", "front.js", "candidate.js", "report.js")
+    return found.get_template("report.html.j2").render(
+        report=report,
+        percent=report.metric == "accuracy",
+        layer_names=list(dict.fromkeys(layer.name for entry in report.front for layer in entry.layers)),
+        layer_named=layer_named,
+        further=further(report),
+        amount=amount,
+        circuit=circuit(report),
+        counted=counted,
+        gains=gains(report),
+        best=best(report),
+        near=near(report),
+        margin=NEAR,
+        colours=COLOURS,
+        data=embedded(payload(report)),
+        script=text,
+        script_hash=digest,
     )
 
 

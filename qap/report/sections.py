@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
+from qap.cost.parts import find_part
+from qap.cost.timing import Budget
+from qap.errors import InputError
+from qap.metrics.calibration import reliability
 from qap.models.architecture import Architecture
+from qap.precision import Precision
 
 
 class Section(BaseModel):
     """A part of the report: frozen, unknown keys refused, no NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _precision(value: Any) -> Precision:
+    try:
+        return value if isinstance(value, Precision) else Precision.parse(value)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+PrecisionText = Annotated[Precision, BeforeValidator(_precision), PlainSerializer(str)]
+"""A Precision, in the file the text that `Precision.parse` reads."""
 
 
 class DataSection(Section):
@@ -84,7 +101,7 @@ class SearchSection(Section):
     signal: str | None = None
     """Class of the signal efficiency (None: the mean over the classes)."""
     background_efficiency: float | None = None
-    """At which the signal efficiency is taken."""
+    """At which the signal efficiency is taken; None for a regression."""
 
 
 class BootstrapSection(Section):
@@ -102,3 +119,68 @@ class RtlSection(Section):
     """The most that the synthesis of one design might take; None: no synthesis was asked for."""
     missing: tuple[str, ...] = ()
     """A sentence for each reason why something could not be made."""
+
+
+class PartSection(Section):
+    """What the FPGA of the study holds."""
+
+    name: str
+    resources: dict[str, int]
+    """``LUT``, ``FF``, ``DSP``, ``BRAM_18K``; what the part lacks is left out."""
+
+    @classmethod
+    def of(cls, name: str) -> Self | None:
+        """Return what a part holds, None for one that is not listed (see `qap.cost.parts`)."""
+        part = find_part(name)
+        if part is None:
+            return None
+        held = {resource: getattr(part, resource) for resource in ("LUT", "FF", "DSP", "BRAM_18K")}
+        return cls(name=part.name, resources={resource: number for resource, number in held.items() if number})
+
+
+class TimingSection(Section):
+    """What the trigger grants."""
+
+    clock_ns: float
+    bunch_crossing_ns: float
+    time_multiplexing: int
+    """Of so many copies of the firmware each takes every so-manieth event."""
+    latency_ns: float | None = None
+    """The longest latency; None: none was named."""
+
+    @classmethod
+    def of(cls, budget: Budget) -> Self:
+        """Write a budget down."""
+        return cls(
+            clock_ns=budget.clock_ns,
+            bunch_crossing_ns=budget.bunch_crossing_ns,
+            time_multiplexing=budget.time_multiplexing,
+            latency_ns=budget.latency_ns,
+        )
+
+
+class Calibration(Section):
+    """The reliability diagram: the probability of the predicted class against how often it is right, test split."""
+
+    events: tuple[int, ...]
+    """By bin; the bins have equal width between 0 and 1."""
+    confidence: tuple[float | None, ...]
+    """Mean probability in the bin, None without events."""
+    accuracy: tuple[float | None, ...]
+    expected_error: float
+    """Expected calibration error."""
+
+    @classmethod
+    def of(cls, labels: np.ndarray, logits: np.ndarray, weights: np.ndarray | None) -> Self:
+        """Bin logits (see `qap.metrics.calibration.reliability`), rounded to 5 digits after the point."""
+        found = reliability(labels, logits, weights, "logits")
+
+        def rounded(values: np.ndarray) -> tuple[float | None, ...]:
+            return tuple(None if np.isnan(value) else round(float(value), 5) for value in values)
+
+        return cls(
+            events=tuple(found.events.tolist()),
+            confidence=rounded(found.confidence),
+            accuracy=rounded(found.accuracy),
+            expected_error=found.expected_error,
+        )

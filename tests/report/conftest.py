@@ -18,16 +18,27 @@ from qap.models.architecture import Architecture
 from qap.models.builders import quantize_weights
 from qap.plan import LayerPlan, Plan
 from qap.precision import Precision
+from qap.report.compose import efficiencies
 from qap.report.data import (
     Curve,
     FrontEntry,
+    PlanLayer,
     Reference,
     Report,
     TargetErrors,
     Tried,
     layer_entries,
 )
-from qap.report.sections import BootstrapSection, DataSection, ModelSection, SearchSection
+from qap.report.distributions import Distribution
+from qap.report.sections import (
+    BootstrapSection,
+    Calibration,
+    DataSection,
+    ModelSection,
+    PartSection,
+    SearchSection,
+    TimingSection,
+)
 
 CLASSES = ("g", "q", "w", "z", "t")
 TARGETS = ("pT", "mass")
@@ -89,6 +100,8 @@ def quality(task: str, y: np.ndarray, found: np.ndarray) -> dict:
         "accuracy": bootstrap(partial(classification.accuracy, test, found_test), len(test), replicas=50),
         "auc": classification.auc(test, found_test),
         "auc_per_class": classification.auc_per_class(test, found_test),
+        "efficiency": efficiencies(test, found_test, np.ones(len(test))),
+        "calibration": Calibration.of(test, found_test, None),
         "roc": [Curve.of(*curve) for curve in classification.roc(test, found_test)],
         "confusion": classification.confusion(test, found_test).tolist(),
     }
@@ -134,15 +147,29 @@ def grid(task: str, architecture: Architecture, weights: dict[str, np.ndarray], 
         pruned = prune(plan, weights)
         cost = count(architecture, plan, pruned, INPUTS)
         name = Candidate(architecture, plan).id
+        drawn = {
+            layer: (
+                Distribution.of(pruned[f"{layer}/kernel"], part.weight),
+                part.activation and Distribution.of(x, part.activation),
+            )
+            for layer, part in plan.items()
+        }
         yield FrontEntry(
             id=name,
             architecture=str(architecture),
-            layers=layer_entries(plan, cost),
+            layers=layer_entries(plan, cost, drawn),
             cost=cost,
             parity=Parity(4000, 4000, 0.0),
             firmware=f"candidates/{name}/firmware",
             **quality(task, y, outputs(plan, quantize_weights(plan, pruned), x)),
         )
+
+
+def tried(entry: FrontEntry, metric: str) -> Tried:
+    """Return what the report keeps of every candidate tried."""
+    plan = [PlanLayer(name=p.name, weight=p.weight, activation=p.activation, sparsity=p.sparsity_target) for p in entry.layers]
+    scores = {f"{metric}_validation": entry.score_validation}
+    return Tried(id=entry.id, ebops=entry.ebops, cost={"bops": entry.cost["bops"]}, plan=plan, **scores)
 
 
 def make_report(task: str = "classification", classes: tuple[str, ...] = CLASSES, **changes) -> Report:
@@ -176,7 +203,9 @@ def make_report(task: str = "classification", classes: tuple[str, ...] = CLASSES
         "bootstrap": BootstrapSection(replicas=50),
         "firmware": {"Backend": "Vitis", "Part": "xcvu13p-flga2577-2-e", "ClockPeriod": 5.0, "IOType": "io_parallel"},
         "reference": Reference(architecture=str(architecture), **quality(task, y, scores)),
-        "tried": [Tried(id=e.id, ebops=e.ebops, **{f"{metric}_validation": e.score_validation}) for e in entries],
+        "part": PartSection.of("xcvu13p-flga2577-2-e"),
+        "timing": TimingSection(clock_ns=5.0, bunch_crossing_ns=25.0, time_multiplexing=1, latency_ns=100.0),
+        "tried": [tried(entry, metric) for entry in entries],
         "front": non_dominated(entries, 1 if classification_task else -1),
     }
     return Report(**(values | changes))

@@ -1,0 +1,88 @@
+"""What the page draws from: thinned curves, short numbers, nothing that could be markup."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qap.candidate import Cost, Figure
+from qap.report.payload import SEEN, axes, embedded, part_of, payload, thinned
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.1), st.floats(0, 0.1)), min_size=2, max_size=60))
+def test_no_point_lies_far_from_a_thinned_curve(steps):
+    x, y = np.cumsum(np.array(steps), axis=0).T
+    kept = thinned(x, y)
+    assert (kept[0], kept[-1]) == (0, len(x) - 1)
+    for first, last in zip(kept, kept[1:], strict=False):
+        for i in range(first + 1, last):
+            along = np.array([x[last] - x[first], y[last] - y[first]])
+            off = np.array([x[i] - x[first], y[i] - y[first]])
+            share = np.clip(along @ off / (along @ along), 0, 1) if along @ along else 0.0
+            assert np.hypot(*(off - share * along)) <= SEEN * 1.001
+
+
+def test_curves_stay_where_they_were(report):
+    values = payload(report)
+    for entry, found in zip(report.front, values["front"], strict=True):
+        for curve, (signal, height) in zip(entry.roc, found["roc"], strict=True):
+            shown = np.array(curve.background) >= 1e-3
+            x, y = np.array(curve.signal)[shown], 1 + np.log10(np.array(curve.background)[shown]) / 3
+            assert len(signal) <= len(x)
+            drawn = np.stack([np.array(signal), np.array(height)], axis=1) / 10_000
+            for point in np.stack([x, y], axis=1):
+                along, off = np.diff(drawn, axis=0), point - drawn[:-1]
+                share = np.clip((along * off).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1e-12), 0, 1)
+                assert np.hypot(*(off - share[:, None] * along).T).min() < SEEN + 2e-4
+
+
+def test_figures_of_cost_keep_value_and_band(report):
+    entry = report.front[2]
+    cost = Cost({**entry.cost.figures, "LUT": Figure(26_000.0, "fit", "", 19_000, 44_000), "odd": Figure(1.5, "user")}, {})
+    found = payload(report.model_copy(update={"front": (*report.front[:2], entry.model_copy(update={"cost": cost}))}))
+    assert found["front"][2]["cost"]["LUT"] == [26_000, 19_000, 44_000]
+    assert found["front"][2]["cost"]["odd"] == [1.5]
+    assert found["labels"]["odd"] == "odd"
+    assert found["sources"]["LUT"] == "fit"
+    assert [axis["name"] for axis in found["axes"]["x"]] == ["ebops", "LUT", "weight_memory_bits", "nonzero_weights", "bops"]
+    assert found["front"][0]["cost"]["ebops"] == [report.front[0].ebops]
+
+
+def test_another_source_is_kept_with_its_candidate(report):
+    entry = report.front[1]
+    cost = Cost({**entry.cost.figures, "bops": Figure(7.0, "by hand")}, entry.cost.layers)
+    found = payload(report.model_copy(update={"front": (report.front[0], entry.model_copy(update={"cost": cost}))}))
+    assert found["front"][1]["sources"] == {"bops": "by hand"}
+    assert "sources" not in found["front"][0]
+
+
+def test_declared_and_traced_ebops_are_two_axes(report):
+    entry = report.front[0]
+    cost = Cost({**entry.cost.figures, "ebops_traced": Figure(5.0, "traced")}, entry.cost.layers)
+    found = axes([report.model_copy(update={"front": (entry.model_copy(update={"cost": cost}),)})])
+    assert [axis["label"] for axis in found["x"][:2]] == ["EBOPs, declared", "EBOPs, traced"]
+    assert axes([report])["x"][0] == {"name": "ebops", "label": "EBOPs"}
+
+
+def test_the_working_point_is_in_the_name_of_the_axis(report):
+    search = report.search.model_copy(update={"signal": "t", "background_efficiency": 0.02})
+    entry = report.front[0].model_copy(update={"signal_efficiency": 0.4})
+    found = axes([report.model_copy(update={"search": search, "front": (entry,)})])
+    assert found["y"][-1]["label"] == "signal efficiency (t) at background 0.02"
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "<script", "]]>", "&lt;", "\u2028", "é→"])
+def test_json_in_a_page_holds_no_markup(text):
+    found = embedded({"name": text})
+    assert not set("<>&\u2028\u2029") & set(found)
+    assert json.loads(found) == {"name": text}
+
+
+def test_the_part_of_an_older_report_is_looked_up(report):
+    assert part_of(report.model_copy(update={"part": None})) == report.part
+    assert report.part.resources == {"LUT": 1_728_000, "FF": 3_456_000, "DSP": 12_288, "BRAM_18K": 5_376}
+    assert part_of(report.model_copy(update={"part": None, "firmware": {"Part": "xyz"}})) is None
