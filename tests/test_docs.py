@@ -40,7 +40,7 @@ FILES = (".json", ".html", ".csv", ".md", ".png", ".pdf", ".npz", ".yaml", ".yml
 KNOWN = {  # names of authors, journals, particles, units, programs and words of code that are written in capitals
     "AMD", "API", "ARM", "CI", "CPU", "DELIVERY", "DIR", "GB", "GPL", "GPU", "GeV", "GitHub", "HTCondor",
     "HistGradientBoostingClassifier", "ID", "IEEE", "ISO", "ISSCC", "JavaScript", "JetNet", "LHC", "LeCun", "MB", "MHz",
-    "MNIST", "NAME", "NPUs", "NaN", "NumPy", "PATH", "PATTERN", "PDF", "PNG", "PROJECT", "SHA", "STAGE", "SVHN", "SciPost",
+    "MNIST", "NAME", "NPUs", "NaN", "NumPy", "PATH", "PATTERN", "PDF", "PNG", "PROJECT", "README", "SHA", "STAGE", "SVHN", "SciPost",
     "SUPPORTED_STRUCTURES", "SciPy", "TeV", "URL", "UTC", "UltraScale", "WW", "ZZ",
 }  # fmt: skip
 
@@ -99,6 +99,16 @@ def test_every_link_of_a_notebook_leads_somewhere() -> None:
 def test_a_dead_link_is_found() -> None:
     links = ["start.md", "start.md#install", "start.md#nowhere", "nowhere.md", "https://example.org/", "../README.md"]
     assert _dead(iter(links), DOCS, None) == ["start.md#nowhere", "nowhere.md"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_lists_begin_behind_an_empty_line(path: Path) -> None:
+    """GitHub sees a list without one, the site does not."""
+    item = re.compile(r"(?:[-*]|\d+\.) ")
+    for paragraph in re.split(r"\n\s*\n", FENCE.sub("", path.read_text())):
+        lines = paragraph.strip("\n").splitlines()
+        if lines and not item.match(lines[0].lstrip()) and not lines[0].startswith(("|", "    ")):
+            assert not [line for line in lines if item.match(line)], path.name
 
 
 def _sections(hint: Any) -> list[type[BaseModel]]:
@@ -186,6 +196,17 @@ def test_every_command_of_the_pages_has_a_verb_and_options_that_exist() -> None:
                 wrong.append(f"{_name(path)}: qap {' '.join(words)}")
     assert not wrong
     assert seen > 60, "commands of the pages are no longer found"
+
+
+def test_the_settings_of_the_commands_have_values_that_a_study_takes() -> None:
+    seen = 0
+    for path in PAGES:
+        for verb, *words in _commands(path.read_text()):
+            settings = [word for word in words if re.match(r"[a-z_]+\.[\w.]+=", word)]
+            if verb in ("search", "train", "compare", "firmware") and settings and f"{MISSPELT}=50" not in settings:
+                load_config(None, settings)
+                seen += len(settings)
+    assert seen > 12, "settings in the commands of the pages are no longer found"
 
 
 def test_every_verb_is_in_the_list_of_verbs() -> None:
