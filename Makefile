@@ -30,7 +30,7 @@ test-full: lint
 
 docs: .venv/.docs
 	$(BIN)/python docs/tools/reference.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/site/index.html"
 
 clean:

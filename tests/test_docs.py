@@ -40,8 +40,8 @@ FILES = (".json", ".html", ".csv", ".md", ".png", ".pdf", ".npz", ".yaml", ".yml
 KNOWN = {  # names of authors, journals, particles, units, programs and words of code that are written in capitals
     "AMD", "API", "ARM", "CI", "CPU", "DELIVERY", "DIR", "GB", "GPL", "GPU", "GeV", "GitHub", "HTCondor",
     "HistGradientBoostingClassifier", "ID", "IEEE", "ISO", "ISSCC", "JavaScript", "JetNet", "LHC", "LeCun", "MB", "MHz",
-    "MNIST", "NAME", "NPUs", "NaN", "NumPy", "PATH", "PATTERN", "PDF", "PNG", "PROJECT", "README", "SHA", "STAGE", "SVHN", "SciPost",
-    "SUPPORTED_STRUCTURES", "SciPy", "TeV", "URL", "UTC", "UltraScale", "WW", "ZZ",
+    "MNIST", "NAME", "NPUs", "NaN", "NumPy", "PATH", "PATTERN", "PDF", "PNG", "PROJECT", "README", "SHA", "STAGE", "SVHN",
+    "SUPPORTED_STRUCTURES", "SciPost", "SciPy", "TeV", "URL", "UTC", "UltraScale", "WW", "ZZ",
 }  # fmt: skip
 
 
@@ -387,7 +387,7 @@ def test_the_wrapper_of_a_board_as_the_page_writes_it(tmp_path: Path, monkeypatc
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("material")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     pages = list((tmp_path / "site").rglob("*.html"))
