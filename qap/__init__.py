@@ -35,6 +35,7 @@ _PUBLIC = {
     "anomaly_points": "qap.metrics.anomaly",
     "anomaly_score": "qap.metrics.anomaly",
     "build_events": "qap.datasets.generator.build:build",
+    "comparison_table": "qap.report.comparison",
     "deliver": "qap.firmware.deliver",
     "evaluate": "qap.search.single",
     "integers_of": "qap.exports.integers",

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from qap.compare.store import Store
 from qap.files import write_text
 from qap.report.table import RTL_COLUMNS
+from qap.tables import Table
 
 Line = Mapping[str, Any]
 """A result of `qap.compare.store`: a row with one seed."""
@@ -110,6 +112,19 @@ def methods(lines: Sequence[Line], order: Sequence[str], against: str) -> list[M
     score = score_name(lines)
     other = {line["seed"]: line[score] for line in lines if line["method"] == against and score in line}
     return [_gather(name, [line for line in lines if line["method"] == name], score, other, against) for name in order]
+
+
+def rows_of(store: Store) -> list[Method]:
+    """Gather the results of a comparison by row, in the order of its study file."""
+    section = store.config.compare
+    return methods(store.results(), list(section.methods), section.against)
+
+
+def comparison_table(store: Store) -> Table:
+    """Return the table of a comparison: means over the seeds, differences seed by seed."""
+    against = store.config.compare.against
+    found = columns(rows_of(store), against)
+    return Table.of([title for title, _ in found], zip(*(cells for _, cells in found), strict=True))
 
 
 def _gather(name: str, mine: list[Line], score: str, other: Mapping[int, float], against: str) -> Method:

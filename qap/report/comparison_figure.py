@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from qap.report.comparison import Line, Method, score_name
-from qap.report.figures import FLOAT_COLOUR, FRONT_COLOUR, TRIED_COLOUR, save_figure, styled_figure
+from qap.report.figures import FLOAT_COLOUR, FRONT_COLOUR, KINDS, TRIED_COLOUR, save_figure, styled_figure
 
 
 def comparison(rows: Sequence[Method], lines: Sequence[Line], data: str, events: int) -> Figure:
@@ -66,7 +66,7 @@ def comparison(rows: Sequence[Method], lines: Sequence[Line], data: str, events:
 
 def save_comparison(figure: Figure, folder: Path) -> list[Path]:
     """Save the figure as compare.png and compare.pdf; return both paths."""
-    paths = [folder / f"compare.{kind}" for kind in ("png", "pdf")]
+    paths = [folder / f"compare.{kind}" for kind in KINDS]
     for path in paths:
         save_figure(figure, path)
     return paths

@@ -31,6 +31,7 @@ STYLE = [
     },
 ]  # fmt: skip
 DPI = 130
+KINDS = ("png", "pdf")
 MARGINS = {"left": 0.115, "right": 0.975, "bottom": 0.105, "top": 0.935}
 FRONT_COLOUR, FLOAT_COLOUR, TRIED_COLOUR = PALETTE[0], "black", "0.72"
 
@@ -50,7 +51,7 @@ def styled_figure(width: float, height: float, margins: Mapping[str, float] | No
         figure.set_layout_engine("none")
 
 
-def _log_ticks(axis: Axis, low: float, high: float) -> None:
+def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Label a logarithmic axis with plain numbers: powers of ten, with 2 and 5 between them where there is room."""
     axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 300 else (1.0, 2.0, 5.0)))
     axis.set_minor_locator(LogLocator(subs=tuple(range(1, 10)), numticks=50))
@@ -107,7 +108,7 @@ def front(report: Report) -> Figure:
         )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xlim(view.ebops)
-        _log_ticks(axes.xaxis, *view.ebops)
+        log_ticks(axes.xaxis, *view.ebops)
         axes.set_ylim(scale * view.score[0], scale * view.score[1])
         axes.set_xlabel("EBOPs per inference [bit operations]")
         axes.set_ylabel(_score_label(report))
@@ -154,7 +155,7 @@ def roc(report: Report, entry: FrontEntry) -> Figure:
         axes.set_yscale("log")
         axes.set_xlim(0, 1)
         axes.set_ylim(1e-3, 1)
-        _log_ticks(axes.yaxis, 1e-3, 1)
+        log_ticks(axes.yaxis, 1e-3, 1)
         axes.set_xlabel("Signal efficiency")
         axes.set_ylabel("Background efficiency")
         _heading(axes, report, f"{report.data.n_test:,} test events, each class against the rest")
@@ -209,14 +210,14 @@ def layers(report: Report) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure in the format of the file's name, under a temporary name first."""
+    """Save a figure in the format of the file's name, under a temporary name first; the same figure gives the same file."""
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    figure.savefig(temporary, dpi=DPI)
+    figure.savefig(temporary, dpi=DPI, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
     temporary.replace(path)
 
 
 def save_figures(report: Report, directory: Path) -> list[Path]:
-    """Draw every figure of a report and save it as PNG.
+    """Draw every figure of a report and save it as PNG and as PDF.
 
     Parameters
     ----------
@@ -227,13 +228,15 @@ def save_figures(report: Report, directory: Path) -> list[Path]:
     Returns
     -------
     list of path
-        ``front.png``, ``layers.png``, and ``roc_<id>.png`` for each candidate with ROC curves.
+        ``front``, ``layers``, and ``roc_<id>`` for each candidate with ROC curves, each ``.png`` and ``.pdf``.
     """
     directory.mkdir(parents=True, exist_ok=True)
     drawn = [("front", partial(front, report)), ("layers", partial(layers, report))]
     drawn += [(f"roc_{entry.id}", partial(roc, report, entry)) for entry in report.front if entry.roc]
     paths = []
     for name, draw in drawn:
-        paths.append(directory / f"{name}.png")
-        save_figure(draw(), paths[-1])
+        figure = draw()
+        for kind in KINDS:
+            paths.append(directory / f"{name}.{kind}")
+            save_figure(figure, paths[-1])
     return paths

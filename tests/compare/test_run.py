@@ -25,6 +25,7 @@ from qap.metrics import classification
 from qap.metrics.calibration import ece
 from qap.plan import Plan
 from qap.report.compare_report import Written, write_comparison
+from qap.report.comparison import comparison_table
 from qap.search import rtl_route
 from qap.search.single import evaluate
 
@@ -127,6 +128,15 @@ def test_rows_are_compared_on_the_same_events_seed_by_seed(compared: Any) -> Non
     accuracies = [[line["accuracy"] for line in _lines(store, row)] for row in ("qap", "sequential")]
     assert [one.value for one in found.differences] == pytest.approx(np.subtract(*accuracies), abs=1e-9)
     assert (found.first, found.second, found.metric) == ("qap", "sequential", "accuracy")
+
+
+def test_the_table_has_the_cells_of_the_written_one(compared: Any) -> None:
+    _, _, store, written, _ = compared
+    table = comparison_table(store)
+    lines = [line for line in written.markdown.read_text().splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    assert cells == [list(table.titles), *map(list, table.rows)]
+    assert [row[0] for row in table.rows] == list(METHODS)
 
 
 def test_a_row_that_is_not_there_is_named(compared: Any) -> None:

@@ -121,13 +121,14 @@ def test_save_figures(report, regression_report, tmp_path):
     paths = figures.save_figures(short, tmp_path / "figures")
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert names == sorted(path.name for path in paths)
-    assert names == sorted(["front.png", "layers.png", *(f"roc_{entry.id}.png" for entry in short.front)])
-    for path in paths:
+    stems = ["front", "layers", *(f"roc_{entry.id}" for entry in short.front)]
+    assert names == sorted(f"{stem}.{kind}" for stem in stems for kind in ("pdf", "png"))
+    for path in (path for path in paths if path.suffix == ".png"):
         image = np.asarray(Image.open(path).convert("L"))
         assert min(image.shape) > 700
         assert (image < 128).mean() > 0.005  # something is drawn
     names = [path.name for path in figures.save_figures(regression_report, tmp_path / "regression")]
-    assert names == ["front.png", "layers.png"]
+    assert names == ["front.png", "front.pdf", "layers.png", "layers.pdf"]
 
 
 @pytest.mark.parametrize("score", [0.5, 0.0])
