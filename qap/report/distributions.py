@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -51,7 +52,8 @@ class Distribution(Section):
         largest = float(np.abs(kept).max(initial=0.0)) or float(precision.high) or 1.0
         low = max(min(float(kept.min(initial=0.0)), precision.low), -WIDEST * largest)
         high = min(max(float(kept.max(initial=0.0)), precision.high), WIDEST * largest)
-        counts, _ = np.histogram(kept, BINS, (low, high))
+        bins, high = _bins(kept, low, high)
+        counts, _ = np.histogram(kept, bins, (low, high))
         half = precision.step / 2
         beyond = (kept > precision.high + half) | (kept < precision.low - half)
         return cls(
@@ -60,6 +62,20 @@ class Distribution(Section):
             clipped=round(float(beyond.sum()) / max(whole.size, 1), 6),
             left_out=round(1 - kept.size / max(whole.size, 1), 6),
         )  # fmt: skip
+
+
+def _bins(values: np.ndarray, low: float, high: float) -> tuple[int, float]:
+    """Return how many bins, and where they end: of values on a coarse grid each bin holds equally many."""
+    found = np.unique(values)
+    if not 1 < len(found) <= 4 * BINS:
+        return BINS, high
+    gaps = np.diff(found)
+    grid = float(gaps.min())
+    if (high - low) / grid > 4 * BINS or np.abs(gaps / grid - np.rint(gaps / grid)).max() > 1e-3:
+        return BINS, high
+    width = grid * math.ceil((high - low) / grid / BINS)
+    bins = math.floor((high - low) / width) + 1
+    return bins, low + bins * width
 
 
 def _short(value: float) -> float:

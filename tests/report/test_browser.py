@@ -337,7 +337,8 @@ def test_five_hundred_candidates(browser, full, tmp_path):
 
 def test_studies_side_by_side(browser, full, report, tmp_path):
     named = []
-    for name, one in (("jets", full), ("other <b>", report.model_copy(update={"name": "other <b>", "front": report.front[3:]}))):
+    other = report.model_copy(update={"name": "other <b>", "front": report.front[3:]})
+    for one in (full, other):
         folder = tmp_path / f"study {len(named)}"
         folder.mkdir()
         write_page(one, folder / "report.html")

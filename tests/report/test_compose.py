@@ -161,3 +161,48 @@ def test_the_table_at_the_end_shows_the_objectives_alone(few: Dataset, tmp_path:
     assert f"{best:.4f}" in lines[0]
     assert f"{entry.cost['weight_memory_bits']:,.0f}" in lines[0]
     assert "of c1 at a background efficiency of 0.2" in render(report)
+
+
+def test_what_the_page_draws_is_that_of_the_stored_models(studied, few: Dataset) -> None:
+    """Calibration, efficiency by cut and the distributions, from the stored outputs and weights alone."""
+    report, directory = studied
+    study = Study.open(directory)
+    stored = {record.candidate.id: record.candidate for record in study.records()}
+    for entry in report.front:
+        odds = np.exp(_outputs(directory, entry.id).astype(np.float64))
+        found = odds / odds.sum(axis=1, keepdims=True)
+        named, truth = found.argmax(axis=1), few.test.y
+        gaps = 0.0
+        for i, events in enumerate(entry.calibration.events):
+            inside = (found.max(axis=1) > i / 15) & (found.max(axis=1) <= (i + 1) / 15)
+            assert events == inside.sum()
+            if events:
+                assert entry.calibration.accuracy[i] == pytest.approx((named == truth)[inside].mean(), abs=1e-5)
+                gaps += abs(found.max(axis=1)[inside].sum() - (named == truth)[inside].sum())
+        assert entry.calibration.expected_error == pytest.approx(gaps / len(truth), abs=1e-6)
+        for k, curve in enumerate(entry.efficiency):
+            for cut, signal, background in zip(np.linspace(0, 1, 41), curve.signal, curve.background, strict=True):
+                kept = found[:, k] >= cut - 1e-9
+                assert (signal, background) == pytest.approx((kept[truth == k].mean(), kept[truth != k].mean()), abs=1e-3)
+        weights = study.weights(stored[entry.id])
+        for layer in entry.layers:
+            kernel = weights[f"{layer.name}/kernel"]
+            assert sum(layer.weights.counts) == np.count_nonzero(kernel)
+            assert (layer.weights.range_low, layer.weights.range_high) == (layer.weight.low, layer.weight.high)
+            assert (layer.outputs is None) == (layer.activation is None)
+            if layer.outputs is not None:
+                assert sum(layer.outputs.counts) <= kernel.shape[-1] * len(few.validation)
+
+
+def test_every_candidate_tried_keeps_its_plan_and_its_cost(studied) -> None:
+    report, directory = studied
+    stored = {record.candidate.id: record.candidate for record in Study.open(directory).records()}
+    assert len(report.tried) == len(stored)
+    for one in report.tried:
+        candidate = stored[one.id]
+        assert [layer.name for layer in one.plan] == list(candidate.plan)
+        assert all(layer.weight == candidate.plan[layer.name].weight for layer in one.plan)
+        assert one.cost["weight_memory_bits"] == candidate.cost["weight_memory_bits"]
+        assert one.score_validation == candidate.metrics["accuracy_validation"]
+    assert report.timing.bunch_crossing_ns == 25.0
+    assert report.part.name == "xcvu13p"

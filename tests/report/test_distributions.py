@@ -31,6 +31,15 @@ def test_what_a_relu_cuts_off_is_no_clipping():
     assert found.clipped == pytest.approx(1 / 6, abs=1e-6)
 
 
+def test_values_on_a_grid_make_no_comb():
+    """10 events at each of 0.25, 0.5, … 11.75: 32 bins of 0.367 would hold 10 or 20 of them."""
+    values = np.repeat(np.arange(1, 48) / 4, 10)
+    found = Distribution.of(values, Precision(4, 4, signed=False))
+    assert len(found.counts) <= 32
+    assert sum(found.counts) == values.size
+    assert len(set(found.counts[1 : round(11.5 / (found.high / len(found.counts)))])) == 1, found.counts
+
+
 def test_a_range_that_is_far_too_wide_does_not_hide_the_values():
     found = Distribution.of(np.linspace(-0.01, 0.01, 100), Precision(8, 3))
     assert (found.low, found.high) == pytest.approx((-0.03, 0.03))

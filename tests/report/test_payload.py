@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -18,7 +19,7 @@ def test_no_point_lies_far_from_a_thinned_curve(steps):
     x, y = np.cumsum(np.array(steps), axis=0).T
     kept = thinned(x, y)
     assert (kept[0], kept[-1]) == (0, len(x) - 1)
-    for first, last in zip(kept, kept[1:], strict=False):
+    for first, last in itertools.pairwise(kept):
         for i in range(first + 1, last):
             along = np.array([x[last] - x[first], y[last] - y[first]])
             off = np.array([x[i] - x[first], y[i] - y[first]])
