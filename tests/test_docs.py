@@ -94,6 +94,7 @@ def test_every_link_of_a_notebook_leads_somewhere() -> None:
         cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown"]
         links = (match[1] for cell in cells for match in LINK.finditer("".join(cell["source"])))
         assert not _dead(links, path.parent, None), path.name
+        assert f"(../notebooks/{path.name})" in (DOCS / "start.md").read_text(), f"{path.name} is not in the list of notebooks"
 
 
 def test_a_dead_link_is_found() -> None:
