@@ -290,8 +290,8 @@ def axes(reports: Sequence[Report]) -> dict[str, list[dict[str, Any]]]:
     y = [{"name": name, "label": SCORES[name], "smaller": name in SMALLER} for name in SCORES if name in present]
     for axis in y:
         if axis["name"] == "signal_efficiency" and report.search.background_efficiency is not None:
-            of = report.search.signal or "the classes, mean"
-            axis["label"] = f"signal efficiency ({of}) at background {report.search.background_efficiency:g}"
+            of = f"signal efficiency of {report.search.signal}" if report.search.signal else "mean signal efficiency"
+            axis["label"] = f"{of} at background {report.search.background_efficiency:g}"
     return {"x": x, "y": y}
 
 

@@ -20,7 +20,7 @@ from qap.search.study import Study
 from ..conftest import INPUT, blobs
 
 SMALL = [
-    "model.hidden=[8]", "train.batch=100", "train.parent_epochs=8", "train.epochs=3", "prune.frequency=2", "data.input.bits=8",
+    "model.hidden=[10]", "train.batch=100", "train.parent_epochs=8", "train.epochs=3", "prune.frequency=2", "data.input.bits=8",
     "search.strategy=random", "search.space.sparsity=[0.0,0.5]", "search.trials=24", "firmware.build=false",
     "report.bootstrap=40", "seed=4",
 ]  # fmt: skip

@@ -73,7 +73,7 @@ def test_the_working_point_is_in_the_name_of_the_axis(report):
     search = report.search.model_copy(update={"signal": "t", "background_efficiency": 0.02})
     entry = report.front[0].model_copy(update={"signal_efficiency": 0.4})
     found = axes([report.model_copy(update={"search": search, "front": (entry,)})])
-    assert found["y"][-1]["label"] == "signal efficiency (t) at background 0.02"
+    assert found["y"][-1]["label"] == "signal efficiency of t at background 0.02"
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "<script", "]]>", "&lt;", "\u2028", "é→"])

@@ -27,11 +27,11 @@ function windowOf(all, faint, x, y) {
   };
 }
 
-/** Tell whether a score is near the best float model's: not more than a tenth of it away, of an error not more than a half. */
+/** Tell whether a score is near the best float model's: a tenth of it away at most; errors and signal efficiencies, a half. */
 function closeTo(series, y) {
   const floats = series.map((one) => one.reference?.[y.name]?.[0]).filter((value) => value !== undefined);
   if (!floats.length) return () => true;
-  return (value) => (y.smaller ? value <= 1.5 * Math.min(...floats) : value >= 0.9 * Math.max(...floats));
+  return (value) => (y.smaller ? value <= 1.5 * Math.min(...floats) : value >= (y.name === "signal_efficiency" ? 0.5 : 0.9) * Math.max(...floats));
 }
 
 function drawFront(box, { series, faint, x, y, width, whole, chosen, select, line }) {

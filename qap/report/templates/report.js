@@ -17,7 +17,7 @@ function draw() {
   const left = drawFront(place("front"), { series, faint, x, y, width, whole: place("whole").checked, chosen, select, line });
   const { outside } = left;
   const drawn = faint.filter((point) => hasBoth(point, x, y)).length;
-  const said = drawn ? `${number(drawn)} of ${number(faint.length)} candidates tried, on the validation split${outside ? `; ${number(outside)} lie outside the axes` : ""}` : `Of the candidates tried ${y.label} or ${x.label} is not noted`;
+  const said = drawn ? `${number(drawn)} of ${number(faint.length)} candidates tried, on the validation split${outside ? `; ${number(outside)} lie outside the axes` : ""}` : "Of the candidates tried the search has not noted these figures";
   place("tried-note").textContent = `${said}.`;
   place("front-note").textContent = omitted(left);
 }
