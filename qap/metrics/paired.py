@@ -45,8 +45,9 @@ class Paired:
         return "better" if (signs.pop() > 0) != (self.metric in LOWER_IS_BETTER) else "worse"
 
     def __str__(self) -> str:
-        scale, unit = (1.0, "") if self.metric in LOWER_IS_BETTER else (100.0, " points")
-        found = ", ".join(f"{scale * one.value:+.3g} ± {scale * (one.high - one.low) / 2:.2g}" for one in self.differences)
+        scale, unit, digits = (1.0, "", ".3g") if self.metric in LOWER_IS_BETTER else (100.0, " points", ".2f")
+        pairs = [(scale * one.value, scale * (one.high - one.low) / 2) for one in self.differences]
+        found = ", ".join(f"{value:+{digits}} ± {error:{digits}}" for value, error in pairs)
         return f"{self.metric} of {self.first} against {self.second}: {found}{unit}: {self.verdict}"
 
 
