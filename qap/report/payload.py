@@ -122,9 +122,12 @@ def _roc(curve: Curve) -> list[list[int]]:
     return [np.rint(10_000 * side[kept]).astype(int).tolist() for side in (x, y)]
 
 
-def _cuts(curve: Curve) -> list[list[int]]:
-    """Return an efficiency by cut, of signal and background, in parts of 1,000."""
-    return [[round(1000 * value) for value in side] for side in (curve.signal, curve.background)]
+def _cuts(curve: Curve) -> list[list[list[int]]]:
+    """Return the efficiency of signal and background by cut, thinned: cuts and efficiencies in parts of 1,000."""
+    cuts = np.linspace(0.0, 1.0, len(curve.signal))
+    sides = [np.array(side) for side in (curve.signal, curve.background)]
+    kept = [thinned(cuts, side) for side in sides]
+    return [[np.rint(1000 * v[keep]).astype(int).tolist() for v in (cuts, side)] for side, keep in zip(sides, kept, strict=True)]
 
 
 def _interval(found: Interval) -> list[float]:

@@ -41,6 +41,18 @@ def test_curves_stay_where_they_were(report):
                 assert np.hypot(*(off - share[:, None] * along).T).min() < SEEN + 2e-4
 
 
+def test_efficiencies_by_cut_stay_where_they_were(report):
+    for entry, found in zip(report.front, payload(report)["front"], strict=True):
+        for curve, sides in zip(entry.efficiency, found["efficiency"], strict=True):
+            for values, (cuts, kept) in zip((curve.signal, curve.background), sides, strict=True):
+                assert (cuts[0], cuts[-1], kept[0]) == (0, 1000, 1000)
+                drawn = np.stack([cuts, kept], axis=1) / 1000
+                for point in zip(np.linspace(0, 1, 41), values, strict=True):
+                    along, off = np.diff(drawn, axis=0), point - drawn[:-1]
+                    share = np.clip((along * off).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1e-12), 0, 1)
+                    assert np.hypot(*(off - share[:, None] * along).T).min() < SEEN + 1e-3
+
+
 def test_figures_of_cost_keep_value_and_band(report):
     entry = report.front[2]
     cost = Cost({**entry.cost.figures, "LUT": Figure(26_000.0, "fit", "", 19_000, 44_000), "odd": Figure(1.5, "user")}, {})

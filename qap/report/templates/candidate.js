@@ -116,8 +116,8 @@ function efficiencyPanel(one, data) {
   const box = html("div");
   const draw = () => {
     const plot = framed(PANEL, 340, { low: 0, high: 1, label: `cut on the probability of ${data.classes[cutClass]}` }, { low: 0, high: 1, label: "efficiency" }, "Efficiency by cut");
-    const lines = (model, style) => model?.[cutClass]?.forEach((kept, side) => plot.drawing.append(svg("polyline", {
-      class: `curve ${style} k${side}`, points: points(kept.map((_, i) => i / (kept.length - 1)), kept.map((value) => value / 1000), plot.across, plot.up),
+    const lines = (model, style) => model?.[cutClass]?.forEach(([cuts, kept], side) => plot.drawing.append(svg("polyline", {
+      class: `curve ${style} k${side}`, points: points(cuts.map((cut) => cut / 1000), kept.map((value) => value / 1000), plot.across, plot.up),
     })));
     lines(data.reference.efficiency, "dashed");
     lines(one.efficiency, "");
