@@ -24,11 +24,7 @@ test: lint
 test-full: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-.venv/.docs: .venv/.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	touch $@
-
-docs: .venv/.docs
+docs: env
 	$(BIN)/python docs/tools/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/site/index.html"
