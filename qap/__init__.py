@@ -54,6 +54,7 @@ _PUBLIC = {
     "search_front": "qap.search.run",
     "summarise": "qap.metrics.summary:summary",
     "to_onnx": "qap.exports.onnx_float",
+    "to_optuna": "qap.search.optuna_store",
     "to_qonnx": "qap.exports.onnx_quant",
     "to_tflite": "qap.exports.tflite:convert",
     "train": "qap.search.single",
