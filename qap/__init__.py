@@ -1,6 +1,15 @@
 """Quantization-aware pruning of Keras models for FPGA triggers.
 
-The public names load when they are first used: importing qap does not import TensorFlow.
+From data to firmware in five lines::
+
+    import qap
+    config = qap.load_config("study.yaml")
+    data = qap.load_dataset(config.data)
+    study = qap.run_search(config, "studies/mine", data=data)
+    qap.deliver(study.model(qap.search_front(study).best), data.input, "firmware", config.firmware)
+
+`qap.run_study` makes the same search with the proof of its whole front and a report. The public names load when they are
+first used: importing qap does not import TensorFlow.
 """
 
 from __future__ import annotations

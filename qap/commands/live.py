@@ -23,8 +23,8 @@ WINDOW = 40
 """Steps that the pace is taken from: children that inherit weights train faster than the first generation."""
 ENOUGH, ENOUGH_SECONDS = 4, 5.0
 """Steps or seconds before a time is given."""
-LINE_SECONDS, LINE_SHARE = 60.0, 0.1
-"""Where there is no terminal, a line comes after so long or so much of the budget."""
+LINE_SECONDS, LINE_SHARE, LEAST_SECONDS = 60.0, 0.1, 5.0
+"""Where there is no terminal, a line comes after so long or so much of the budget, but no sooner than the last says."""
 REDRAW_SECONDS = 0.25
 FURNITURE = 5
 """Lines of a terminal that the front cannot have."""
@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 def time_left(seconds: float) -> str:
     """Write the time left, to be put behind what is done."""
-    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {max(seconds, 1):.0f} s left"
 
 
 class Pace:
@@ -152,7 +152,8 @@ class SearchView:
     def _due(self, share: float) -> bool:
         """Tell whether a line is due where there is no terminal."""
         before, done = self._said
-        if share < 1 and self._clock() - before < LINE_SECONDS and share - done < LINE_SHARE:
+        waited = self._clock() - before
+        if share < 1 and (waited < LEAST_SECONDS or (waited < LINE_SECONDS and share - done < LINE_SHARE)):
             return False
         self._said = self._clock(), share
         return True

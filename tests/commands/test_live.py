@@ -127,6 +127,13 @@ def test_a_file_gets_a_line_for_a_tenth_of_the_budget(capsys: pytest.CaptureFixt
     assert any(re.fullmatch(said, line) for line in lines), lines
 
 
+def test_a_search_of_seconds_gets_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    searched(SearchView(load_config(None, ["search.trials=200"]), quiet=False, clock=clock), clock, 200, first=1.0, each=0.03)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:17] for line in lines] == ["training the floa", lines[1][:17], "200 of 200 candid"], lines
+
+
 def test_a_slow_search_gets_a_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     searched(SearchView(load_config(None, ["search.trials=400"]), quiet=False, clock=clock), clock, 30, first=30.0, each=20.0)
