@@ -1,6 +1,6 @@
 """Quantization-aware pruning of Keras models for FPGA triggers.
 
-From data to firmware in five lines::
+From data to firmware in five lines:
 
     import qap
     config = qap.load_config("study.yaml")
