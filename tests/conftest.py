@@ -54,3 +54,8 @@ def regression_data() -> Dataset:
     targets = (values @ generator.normal(0, 1, (5, 2)) + 0.1 * generator.normal(0, 1, (2500, 2))).astype(np.float32)
     weights = generator.uniform(0.5, 2, 2500)
     return prepare(Table("lines", values, [f"x{i}" for i in range(5)], targets=targets, weights=weights), INPUT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the notebooks, the longest file: a worker that came to them last would run on alone."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
