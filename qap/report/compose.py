@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,7 @@ from qap.report.sections import (
 from qap.search.estimates import cost_model
 from qap.search.judge import Judged, Verdict, firmware_directory, float_outputs, rtl_directory
 from qap.search.objectives import wanted_metrics
+from qap.search.rtl_route import Say
 from qap.search.run import trained
 from qap.search.study import Study
 from qap.training.keras_engine import logits
@@ -325,7 +326,13 @@ def _tried(candidate: Candidate, metric: str, model: str) -> Tried:
     )
 
 
-def compose(study: Study, verdict: Verdict, context: Context, command: str) -> Report:
+def _entries(study: Study, verdict: Verdict, context: Context, say: Say) -> Iterator[FrontEntry]:
+    for number, one in enumerate(verdict.judged, 1):
+        say(f"report: error bars and curves of {one.candidate.id} ({number} of {len(verdict.judged)})")
+        yield _entry(study, one, context)
+
+
+def compose(study: Study, verdict: Verdict, context: Context, command: str, say: Say = lambda message: None) -> Report:
     """Gather everything that the report of a study shows.
 
     Parameters
@@ -336,6 +343,8 @@ def compose(study: Study, verdict: Verdict, context: Context, command: str) -> R
     context : Context
     command : str
         The command line that makes the study again.
+    say : callable, optional
+        Called with a line of text before each candidate of the front.
 
     Returns
     -------
@@ -361,7 +370,7 @@ def compose(study: Study, verdict: Verdict, context: Context, command: str) -> R
         rtl=_rtl(config, verdict),
         reference=_reference(study, best, context, held),
         tried=tuple(_tried(candidate, metric, str(best.architecture)) for candidate in trained(study)),
-        front=tuple(_entry(study, one, context) for one in verdict.judged),
+        front=tuple(_entries(study, verdict, context, say)),
         neighbours=_neighbours(verdict, context, config),
         left=tuple(_left(candidate, metric) for candidate in verdict.left),
         refused=verdict.refused,

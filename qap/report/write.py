@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from qap.report.figures import save_figures
 from qap.report.page import write_page
 from qap.report.table import write_front_csv
 from qap.search.judge import Verdict, judge
+from qap.search.rtl_route import Say
 from qap.search.run import make_context, run_search
 from qap.search.study import Study
 
 
-def write_report(study: Study, verdict: Verdict, context: Context, command: str) -> Report:
+def write_report(study: Study, verdict: Verdict, context: Context, command: str, say: Say = lambda message: None) -> Report:
     """Write everything that a judged study shows into its directory.
 
     Parameters
@@ -29,15 +29,18 @@ def write_report(study: Study, verdict: Verdict, context: Context, command: str)
     context : Context
     command : str
         The command line that makes the study again.
+    say : callable, optional
+        Called with a line of text for each step.
 
     Returns
     -------
     Report
         As written to report.json; from it come front.csv, figures/ and report.html.
     """
-    report = compose(study, verdict, context, command)
+    report = compose(study, verdict, context, command, say)
     report.save(study.directory / "report.json")
     write_front_csv(report, study.directory / "front.csv")
+    say("report: figures")
     save_figures(report, study.directory / "figures")
     write_page(report, study.directory / "report.html")
     study.log("report written")
@@ -50,7 +53,7 @@ def run_study(
     *,
     folder: Path | None = None,
     command: str = "",
-    say: Callable[[str], None] = lambda message: None,
+    say: Say = lambda message: None,
     **options: Any,
 ) -> Report:
     """Search, judge the front on the test split and write the report: what ``python -m qap.search`` does.
@@ -83,4 +86,4 @@ def run_study(
     study = run_search(config, output, folder=folder, data=data, **options)
     context = make_context(config, data, folder)
     verdict = judge(study, context, say)
-    return write_report(study, verdict, context, command or f"qap.run_study(config, {str(output)!r})")
+    return write_report(study, verdict, context, command or f"qap.run_study(config, {str(output)!r})", say)

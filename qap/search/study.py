@@ -122,7 +122,7 @@ class Study:
         return cls(directory, config)
 
     @classmethod
-    def open(cls, directory: Path, config: Config | None = None) -> Study:
+    def open(cls, directory: Path | str, config: Config | None = None) -> Study:
         """Open a study; with a configuration, go on with it.
 
         Raises
@@ -130,6 +130,7 @@ class Study:
         InputError
             No study there, or another configuration than the study was begun with (budgets may change).
         """
+        directory = Path(directory)
         if not (directory / CONFIG).is_file():
             raise InputError(f"{directory}: no study here (no {CONFIG}): leave --resume out to start one")
         begun = load_config(directory / CONFIG)
