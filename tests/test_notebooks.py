@@ -9,7 +9,9 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-LONG = {"08_mnist.ipynb"}  # builds nine networks and their firmware
+LONG = {  # half a minute to minutes of CPU time
+    "02_heterogeneous_search.ipynb", "04_distillation.ipynb", "07_root_to_firmware.ipynb", "08_mnist.ipynb",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
