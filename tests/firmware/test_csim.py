@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qap.errors import InputError, QapError
+from qap.errors import QapError, ToolMissingError
 from qap.firmware import Comparison, Project, build, build_all, convert, simulate, trace
 from qap.firmware.csim import library
 
@@ -27,9 +27,9 @@ def _project(folder: Path, seed: int = 0) -> tuple[Any, Project]:
 def test_without_gxx_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, project = _project(tmp_path / "project")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match=r"g\+\+ is missing: .*apt install g\+\+"):
+    with pytest.raises(ToolMissingError, match=r"g\+\+ is missing: .*apt install g\+\+"):
         build(project)
-    with pytest.raises(InputError, match=r"g\+\+ is missing"):
+    with pytest.raises(ToolMissingError, match=r"g\+\+ is missing"):
         build_all([project, project])
 
 

@@ -125,7 +125,7 @@ def test_a_regression_ramp(regression_data, tmp_path: Path) -> None:
         ("compress=[qat]", "ramp chooses weights"),
         ("search.final_epochs=1", "ramp chooses weights"),
         ("train.engine=keras", "ramp needs train.engine population"),
-        ("model.activation=linear", "ramp needs model.activation relu"),
+        ("model.activation=linear", "ramp needs model.hidden with model.activation relu"),
     ],
 )
 def test_what_it_cannot_do_is_refused(override: str, message: str, file: Path, tmp_path: Path) -> None:

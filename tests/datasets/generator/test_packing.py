@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from qap.datasets import load
 from qap.datasets.generator.build import build
 from qap.datasets.generator.kinds import KINDS, OBSERVABLES
-from qap.datasets.generator.packing import LARGEST, STEPS, packed
+from qap.datasets.generator.packing import LARGEST, SMALLEST, STEPS, packed
 from qap.datasets.generator.settings import Jets, read_settings
 from qap.datasets.load import read_npz
 
@@ -32,7 +32,7 @@ def test_every_value_is_kept_within_half_a_step(features: np.ndarray) -> None:
     spread, largest = features.std(axis=0, dtype=np.float64), np.abs(features).max(axis=0).astype(np.float64)
     for step, sigma, top in zip(lsb, spread, largest, strict=True):
         if step > sigma / STEPS and top > 0:
-            assert step / 2 * LARGEST < top, "coarser only where the range asks for it"
+            assert step == 2.0**SMALLEST or step / 2 * LARGEST < top, "coarser only where the range asks for it"
         elif top > 0:
             assert 2 * step > sigma / STEPS, "no finer than it has to be"
 
