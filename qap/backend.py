@@ -198,6 +198,31 @@ def custom_objects() -> dict[str, Any]:
     return objects
 
 
+def read_model(path: Path) -> Any:
+    """Load a Keras or QKeras model from a file of qap's own, not compiled."""
+    return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+
+
+def read_model_of_user(path: Path, where: str) -> Any:
+    """Load a Keras or QKeras model from a file that a setting names.
+
+    Parameters
+    ----------
+    path : path
+    where : str
+        Key or option that named it, for messages.
+
+    Raises
+    ------
+    InputError
+        No readable Keras model.
+    """
+    try:
+        return read_model(path)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{where}: {path}: not a readable Keras model: {str(error).splitlines()[0]}") from None
+
+
 def versions() -> dict[str, str]:
     """Return the installed version of each library that a result depends on, without importing any."""
     found = {"python": sys.version.split()[0]}

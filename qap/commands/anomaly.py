@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qap.commands.options import fraction, positive
 from qap.errors import InputError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -48,25 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "models", nargs="+", metavar="[NAME=]MODEL", help="a study's directory or a .keras file; data.KEY=VALUE changes a setting"
     )
-    add("--fraction", type=_fraction, nargs="+", metavar="F", help="accepted fractions (default: 0.1 … 1e-5, as events allow)")
+    add("--fraction", type=fraction, nargs="+", metavar="F", help="accepted fractions (default: 0.1 … 1e-5, as events allow)")
     add("--minimum-bias", default="minimum_bias", metavar="CLASS", help="class of minimum-bias events (default: minimum_bias)")
-    add("--crossing-rate-khz", type=_rate, metavar="KHZ", help="bunch crossings, such as 31000: gives rates of minimum bias")
+    add("--crossing-rate-khz", type=positive, metavar="KHZ", help="bunch crossings, such as 31000: gives rates of minimum bias")
     add("--output", type=Path, default=Path("anomaly"), metavar="DIR", help="for anomaly.json and figures (default: anomaly)")
     add("--quiet", action="store_true", help="show errors only")
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text}")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a rate above 0, received {text}")
-    return value
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ def add_shown(parser: argparse.ArgumentParser, text: str | None = "print the res
     parser.add_argument("--quiet", action="store_true", help="show errors only")
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
+    """Read a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -83,14 +84,9 @@ def _number(text: str) -> float:
     return value
 
 
-def number(text: str) -> float:
-    """Read a finite number."""
-    return _number(text)
-
-
 def positive(text: str) -> float:
     """Read a number above 0."""
-    value = _number(text)
+    value = number(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
     return value
@@ -98,7 +94,7 @@ def positive(text: str) -> float:
 
 def fraction(text: str) -> float:
     """Read a number between 0 and 1."""
-    value = _number(text)
+    value = number(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text}")
     return value

@@ -26,7 +26,7 @@ from qap.datasets.load import load_dataset
 from qap.errors import QapError
 from qap.models.architecture import OUTPUT, Architecture, layer_names
 from qap.models.builders import Weights
-from qap.search.estimates import lab_model
+from qap.search.estimates import named_model
 from qap.search.run import make_context
 from qap.training.job import Engine, Failed
 
@@ -159,8 +159,7 @@ def run_compare(
     """
     rows = parse_rows(config)
     data = data or load_dataset(config.data, folder)
-    reports = config.estimates.reports
-    model = lab_model(None if reports is None else (folder or Path()) / reports, config.firmware)
+    model = named_model(config, folder)
     hidden = [*layer_names(config.model), OUTPUT]
     context = make_context(config, data, folder)
     context = replace(context, engine=engine or context.engine)

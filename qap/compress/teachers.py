@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qap.backend import custom_objects, stack
+from qap.backend import read_model_of_user
 from qap.config.schema import Distill, Model
 from qap.datasets.dataset import Dataset
 from qap.errors import InputError, suggestion
@@ -87,10 +87,7 @@ class Teachers:
 
     def _from_file(self, name: str) -> np.ndarray:
         path = (self.folder or Path()) / Path(name).expanduser()
-        try:
-            model = stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"distill.teachers: {path}: not a readable Keras model: {str(error).splitlines()[0]}") from None
+        model = read_model_of_user(path, "distill.teachers")
         x = self.data.train.x
         expected, received = x.shape[1], model.input_shape
         if not isinstance(received, tuple) or None in received[1:] or math.prod(received[1:]) != expected:

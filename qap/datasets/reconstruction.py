@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qap.backend import custom_objects, stack
+from qap.backend import read_model_of_user
 from qap.config.data import Data
 from qap.config.load import load_config
 from qap.errors import InputError
@@ -126,10 +126,7 @@ def load_network(path: Path, features: int, where: str) -> Any:
     """
     if not path.is_file():
         raise InputError(f"{where}: {path}: no such file: expected a .keras file, or the directory of a study")
-    try:
-        model = stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: {path}: not a readable Keras model: {str(error).splitlines()[0]}") from None
+    model = read_model_of_user(path, where)
     if not isinstance(model.input_shape, tuple) or tuple(model.input_shape) != (None, features):
         raise InputError(f"{where}: {path}: expected inputs of shape {(None, features)}, received {model.input_shape}")
     return model

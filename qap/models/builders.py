@@ -180,6 +180,11 @@ def user_builder(reference: str, folder: Path | None = None) -> Builder:
             sys.path.remove(str(folder))
 
 
+def builder_of(function: str | None, folder: Path | None = None) -> Builder:
+    """Return the user's model function where ``model.function`` names one (see `user_builder`), else `build`."""
+    return user_builder(function, folder) if function else build
+
+
 def get_weights(model: Any, architecture: Architecture) -> dict[str, np.ndarray]:
     """Read the latent weights of the architecture's layers.
 

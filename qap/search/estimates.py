@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qap.config.schema import Firmware
+from qap.config.schema import Study as Config
 from qap.cost.learn import refit
 from qap.cost.model import Model, shipped_model
 from qap.cost.store import load_store
@@ -46,6 +47,12 @@ def lab_model(reports: Path | None, firmware: Firmware) -> Model:
     if reports is None:
         return shipped_model()
     return refit(shipped_model(), load_store(reports), backend=firmware.Backend.lower(), part=firmware.Part)
+
+
+def named_model(config: Config, folder: Path | None) -> Model:
+    """Return the model from the reports that ``estimates.reports`` names; relative names start in `folder`."""
+    reports = config.estimates.reports
+    return lab_model(None if reports is None else (folder or Path()) / reports, config.firmware)
 
 
 def cost_model(study: Study) -> Model:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qap.backend import custom_objects, stack
+from qap.backend import read_model, stack
 from qap.candidate import Candidate
 from qap.compress.context import Context
 from qap.datasets.dataset import Split
@@ -59,7 +59,7 @@ def rebuild(study: Study, candidate: Candidate, context: Context) -> Any:
     temporary = path.with_name(".part.keras")
     model.save(temporary)
     temporary.replace(path)
-    model = keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+    model = read_model(path)
     split = context.data.validation
     again = evaluate(context.data.task, split, logits(model, split.x), _noted(candidate, study, context))
     for name, value in again.items():

@@ -19,7 +19,7 @@ from qap.datasets.hold_back import hold_back
 from qap.datasets.load import load_dataset
 from qap.errors import InputError, QapError
 from qap.models.architecture import OUTPUT
-from qap.models.builders import build, user_builder
+from qap.models.builders import builder_of
 from qap.plan import Plan
 from qap.precision import Precision
 from qap.search.allocation import measured
@@ -85,7 +85,7 @@ def make_context(
     config: Config, data: Dataset, folder: Path | None = None, say: Callable[[str], None] = lambda message: None
 ) -> Context:
     """Return what the compression methods of a study work with; `say` is told what the engine hands over to another."""
-    builder = user_builder(config.model.function, folder) if config.model.function else build
+    builder = builder_of(config.model.function, folder)
     engine: Engine = PopulationEngine(say=say) if config.train.engine == "population" else KerasEngine()
     metrics = wanted_metrics(config, data.class_names or ())
     return Context(

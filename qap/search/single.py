@@ -23,7 +23,7 @@ from qap.models.architecture import Architecture
 from qap.models.builders import Builder, Weights, build
 from qap.models.scaling import scaled
 from qap.plan import Plan
-from qap.search.estimates import lab_model
+from qap.search.estimates import named_model
 from qap.search.run import make_context
 from qap.training.job import Engine, Failed, Job, Losses, Soft, Trained
 from qap.training.population.engine import PopulationEngine, unsupported
@@ -122,9 +122,8 @@ def train(
     if isinstance(result, Failed):
         raise QapError(f"{candidate.id}: {result.reason}")
     if quantizes(chain):
-        reports = config.estimates.reports
-        model = lab_model(None if reports is None else (folder or Path()) / reports, config.firmware)
-        result = result.with_(cost=candidate_cost(result, data.input, config.firmware, config.timing, model))
+        cost = candidate_cost(result, data.input, config.firmware, config.timing, named_model(config, folder))
+        result = result.with_(cost=cost)
     return Training(result, tuple(recorder.history))
 
 

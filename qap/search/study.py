@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from qap.backend import custom_objects, stack
+from qap.backend import read_model
 from qap.candidate import Candidate
 from qap.config.load import dump_config, load_config
 from qap.config.schema import Study as Config
 from qap.errors import InputError, suggestion
 from qap.files import append_line, write_arrays, write_text
 from qap.models.architecture import Architecture
-from qap.models.builders import Weights, build, get_weights, set_weights, user_builder
+from qap.models.builders import Weights, builder_of, get_weights, set_weights
 
 FORMAT = 1
 CONFIG, INFO, STORE, LOG = "config.yaml", "study.json", "candidates.jsonl", "log.txt"
@@ -290,12 +290,11 @@ class Study:
         one = self.candidate(candidate) if isinstance(candidate, str) else candidate
         weights, path = self.weights(one), self.candidate_directory(one) / "model.keras"
         if path.is_file():
-            model = stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+            model = read_model(path)
             kept = get_weights(model, one.architecture)
             if all(np.array_equal(values, weights[name]) for name, values in kept.items()):
                 return model
-        function = self.config.model.function
-        model = (user_builder(function, folder) if function else build)(one.architecture, one.plan)
+        model = builder_of(self.config.model.function, folder)(one.architecture, one.plan)
         set_weights(model, weights)
         return model
 
@@ -317,7 +316,7 @@ class Study:
     def parent_model(self, architecture: Architecture) -> Any:
         """Load the float parent's Keras model."""
         path = self.directory / "parents" / architecture.id / "model.keras"
-        return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+        return read_model(path)
 
 
 def better(old: Candidate | None, new: Candidate) -> Candidate:
