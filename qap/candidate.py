@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -166,6 +166,8 @@ class Candidate:
         Of the C-simulation.
     parity_rtl : Parity, optional
         Of the Verilog of the RTL route.
+    losses : mapping of str to sequence of float
+        Of its training, by epoch: ``total``, ``hard`` against the labels and, with a teacher, ``soft``.
     """
 
     architecture: Architecture
@@ -175,6 +177,7 @@ class Candidate:
     cost: Cost | None = None
     parity: Parity | None = None
     parity_rtl: Parity | None = None
+    losses: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def unproven(self) -> bool:
@@ -218,8 +221,9 @@ class Candidate:
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plain form, weights left out; `parity_rtl` only where there is one."""
+        """Return the plain form, weights left out; `parity_rtl` and `losses` only where there are any."""
         rtl = {} if self.parity_rtl is None else {"parity_rtl": asdict(self.parity_rtl)}
+        losses = {"losses": {name: list(values) for name, values in self.losses.items()}} if self.losses else {}
         return {
             "id": self.id,
             "architecture": self.architecture.to_dict(),
@@ -228,6 +232,7 @@ class Candidate:
             "cost": None if self.cost is None else self.cost.to_dict(),
             "parity": None if self.parity is None else asdict(self.parity),
             **rtl,
+            **losses,
         }
 
     @classmethod
@@ -240,4 +245,5 @@ class Candidate:
             dict(values["metrics"]),
             None if values.get("cost") is None else Cost.from_dict(values["cost"]),
             *(None if values.get(name) is None else Parity(**values[name]) for name in ("parity", "parity_rtl")),
+            losses={name: tuple(map(float, losses)) for name, losses in values.get("losses", {}).items()},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from qap.errors import InputError, suggestion
 from qap.metrics.evaluate import evaluate
 from qap.models.architecture import OUTPUT
 from qap.models.builders import Builder, build, float_logits, set_weights
-from qap.training.job import Failed, Job, Trained
+from qap.training.job import Failed, Job, Losses, Trained
 from qap.training.keras_engine import logits
 
 METHODS: dict[str, Method] = {
@@ -125,15 +125,18 @@ def outputs(candidate: Candidate, x: np.ndarray, *, quantized: bool = True, buil
 
 @dataclass(eq=False)
 class _Running:
-    """A chain under way: the training that it waits for, and the last one that it got."""
+    """A chain under way: the training that it waits for, the last one that it got, and the losses of all."""
 
     steps: Steps
     job: Job | None = None
     last: Trained | None = None
+    history: list[Losses] = field(default_factory=list)
 
     def advance(self, result: Trained | None) -> Candidate | Failed | None:
         """Send a result; return what the chain ends with, None when it wants another training."""
         self.last = result
+        if result is not None:
+            self.history.extend(result.history)
         try:
             job = next(self.steps) if result is None else self.steps.send(result)
         except StopIteration as end:
@@ -143,6 +146,13 @@ class _Running:
             return Failed(str(error))
         self.job = job
         return None
+
+    @property
+    def losses(self) -> dict[str, tuple[float, ...]]:
+        """The losses by name and epoch; only those that every training has."""
+        found = {name: [getattr(one, name) for one in self.history] for name in ("total", "hard", "soft")}
+        whole = {name: values for name, values in found.items() if values and None not in values}
+        return {name: tuple(float(f"{value:.6g}") for value in values) for name, values in whole.items()}
 
     def is_of(self, candidate: Candidate, *, quantized: bool) -> bool:
         """Tell whether the last training's validation outputs are those of the candidate."""
@@ -164,7 +174,7 @@ def _finished(running: _Running, candidate: Candidate, context: Context, chain: 
         metrics["loss_train"] = last.loss
         if last.history and last.history[-1].soft is not None:
             metrics |= {"loss_train_hard": last.history[-1].hard, "loss_train_soft": last.history[-1].soft}
-    return candidate.with_(metrics={**candidate.metrics, **metrics})
+    return candidate.with_(metrics={**candidate.metrics, **metrics}, losses=running.losses)
 
 
 def compress(candidates: Iterable[Candidate], context: Context, chain: Chain | None = None) -> Iterator[Candidate | Failed]:
