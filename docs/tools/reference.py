@@ -65,45 +65,6 @@ cause is a `qap.InputError`. From data to firmware in a few lines: [getting star
 | any other | `qap.main(["init", "jets.csv"])` |
 
 """
-MEANINGS = {
-    "name": "Of the study: in the report, and the directory's name by default.",
-    "seed": "The one seed that all randomness comes from.",
-    "data.split_seed": "Of the draw of the split.",
-    "data.input.bits": "All bits, sign included.",
-    "data.input.integer": "Bits above the binary point, sign left out.",
-    "model.layers[N].units": "Units of a Dense layer.",
-    "model.layers[N].filters": "Output channels of a convolution.",
-    "model.layers[N].strides": "Steps of the window (null: 1).",
-    "model.layers[N].padding": "`same` adds zeros around, so that the positions stay as many.",
-    "model.activation": "Of the hidden layers.",
-    "model.batchnorm": "BatchNormalization in the float parent; it is folded into the weights before quantization.",
-    "train.batch": "Events of a training step.",
-    "train.learning_rate": "Of Adam, at the beginning.",
-    "train.parent_epochs": "Epochs of the float parent.",
-    "prune.schedule": "How the sparsity rises ([formulas](methods.md#prune)).",
-    "prune.begin": "Where pruning begins, as a fraction of the training.",
-    "prune.end": "Where the sparsity is reached.",
-    "prune.frequency": "Steps between two renewals of a mask.",
-    "prune.layers": "Layers whose schedule differs.",
-    "ptq.percentile": "Per cent of the magnitudes that the range holds.",
-    "distill.temperature": "T: softens the outputs of teacher and student ([formula](methods.md#distill)).",
-    "distill.feature_weight": "Weight of the term for `features` in the loss.",
-    "search.objectives": "What the front is chosen by ([searching](search.md#objectives-and-constraints)).",
-    "search.ramp.temperature": "T of that loss.",
-    "search.space.weight_bits": "Bits of the weights, sign included.",
-    "search.space.activation_bits": "Bits of the hidden activations.",
-    "search.space.sparsity": "Fractions of the weights that the mask removes.",
-    "search.space.layers.NAME.units": "Units of the layer.",
-    "search.space.tie": "Settings that all layers share.",
-    "search.space.layers": "Layers whose choices differ.",
-    "firmware.Backend": "Vitis: Vitis HLS 2022.2 or later; Vivado: Vivado HLS 2019.2 or 2020.1.",
-    "firmware.Part": "The FPGA, as the vendor's tools name it.",
-    "firmware.IOType": "`io_parallel`: all inputs at once; `io_stream`: one position after the other.",
-    "firmware.Strategy": "How HLS multiplies: see [glossary](glossary.md).",
-    "compare.weight_bits": "Of all rows that quantize.",
-    "compare.activation_bits": "Of all rows that quantize.",
-}
-"""What keys mean that have no docstring of their own; those of a schedule or a layer hold below too."""
 SECTION = re.compile(r"^(Parameters|Attributes|Returns|Yields|Raises|Notes|Examples|See Also)\n-+\n", re.MULTILINE)
 
 
@@ -200,15 +161,10 @@ def rows(model: type[BaseModel], path: str) -> tuple[list[tuple[str, str, str, s
         shown = f"{kind(hints[name], where)} {limits}".strip()
         value = "the rows below" if key == "compare.methods" else default(field.get_default(call_default_factory=True))
         sections = inner_sections(hints[name])
-        meaning = texts.get(name) or _meaning(key) or _summary(sections)
+        meaning = texts.get(name) or _summary(sections)
         table.append((key, shown, value, re.sub(r"\bNone\b", "null", meaning)))
         inside += [(section, f"{where}.") for section in sections]
     return table, inside
-
-
-def _meaning(key: str) -> str:
-    """Return what a key without docstring means; that of single layers is the one of all of them."""
-    return MEANINGS.get(key) or MEANINGS.get(re.sub(r"\.layers\.NAME", "", key), "")
 
 
 def _summary(sections: list[type[BaseModel]]) -> str:

@@ -70,7 +70,9 @@ class Compare(Section):
     seeds: Positive = 5
     """Trainings of every row, float parent included, with the seeds from `seed` on."""
     weight_bits: WeightBits = 4
+    """Of all rows that quantize."""
     activation_bits: Bits = 4
+    """Of all rows that quantize."""
     sparsity: Sparsity = 0.8
     """Of the rows that prune, in every layer."""
     against: str = "qap"

@@ -34,7 +34,9 @@ class Grid(Section):
     """Fixed-point type of a tensor; integer bits leave the sign out, as in ``quantized_bits``."""
 
     bits: Bits = 10
+    """All bits, sign included."""
     integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] = 2
+    """Bits above the binary point, sign left out."""
 
     @model_validator(mode="after")
     def _fits(self) -> Grid:
@@ -90,6 +92,7 @@ class Data(Section):
     split: list[Fraction] = [0.7, 0.1, 0.2]
     """Fractions for training, validation and test."""
     split_seed: int = 42
+    """Of the draw of the split."""
     scale: Scaling = "standard"
     """`standard`ise; `unit`: divide by one power of two, into (-1, 1); `lsb`: hardware integers shifted, exact on the grid; or
     divide by a number, one for each feature, or one for each name or pattern (the first that fits counts)."""

@@ -25,11 +25,15 @@ class LayerSection(Section):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
     """By default fc1, fc2, … and conv1, conv2, …."""
     units: Positive | None = None
+    """Units of a Dense layer."""
     filters: Positive | None = None
+    """Output channels of a convolution."""
     kernel_size: Window | None = None
     """Window along the one or two axes that `model.shape` has beside the channels."""
     strides: Window | None = None
+    """Steps of the window (None: 1)."""
     padding: Literal["valid", "same"] = "valid"
+    """`same` adds zeros around, so that the positions stay as many."""
     pool: str = ""
     """Behind the activation: max(2), average(2,1), global_max or global_average."""
     add: str = ""
@@ -58,7 +62,9 @@ class Model(Section):
     layers: list[LayerSection] | None = None
     """In place of `hidden`: convolutions, pooling, residual connections."""
     activation: Literal["relu", "linear"] = "relu"
+    """Of the hidden layers."""
     batchnorm: bool = True
+    """BatchNormalization in the float parent; it is folded into the weights before quantization."""
     function: str | None = None
     """``module:function`` that builds the Keras model in the builder's place (beside the study file, or installed)."""
 

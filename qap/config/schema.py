@@ -49,10 +49,13 @@ class Train(Section):
     engine: Literal["population", "keras"] = "population"
     """`population` trains many candidates by one compiled program; what it does not cover goes to `keras`, the reference."""
     batch: Positive = 1024
+    """Events of a training step."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    """Of Adam, at the beginning."""
     decay: Literal["constant", "cosine"] = "cosine"
     """Learning rate over the candidate's steps: constant, or cosine down to 0."""
     parent_epochs: Positive = 20
+    """Epochs of the float parent."""
     epochs: Positive = 4
     """Epochs of quantization-aware pruning for each candidate, from the float parent."""
 
@@ -61,9 +64,13 @@ class Schedule(Section):
     """When pruning acts, as fractions of the training steps; masks are renewed every `frequency` steps."""
 
     schedule: Literal["constant", "polynomial", "cosine"] = "polynomial"
+    """How the sparsity rises ([formulas](methods.md#prune))."""
     begin: Fraction = 0.0
+    """Where pruning begins, as a fraction of the training."""
     end: Fraction = 0.5
+    """Where the sparsity is reached."""
     frequency: Positive = 16
+    """Steps between two renewals of a mask."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Schedule:
@@ -76,6 +83,7 @@ class Prune(Schedule):
     """The pruning schedule of all layers, and of single layers where they differ; how the weights to go are chosen."""
 
     layers: dict[str, Schedule] = {}
+    """Layers whose schedule differs."""
     criterion: Criterion = "magnitude"
     """Importance of a weight. Magnitudes of single weights go by TF-MOT's schedule, all else is renewed `rounds` times."""
     rounds: Positive = 4
@@ -92,6 +100,7 @@ class PTQ(Section):
     range: Literal["mse", "percentile"] = "mse"
     """Power-of-two range with the smallest mean squared error, or the smallest one that holds `percentile` of the values."""
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.9
+    """Per cent of the magnitudes that the range holds."""
 
 
 class LowRank(Section):
@@ -119,28 +128,37 @@ class Distill(Section):
     seeds: Positive = 1
     """Networks that are trained for each teacher that is given by its widths."""
     temperature: Annotated[float, Field(gt=0)] = 3.0
+    """T: softens the outputs of teacher and student ([formula](methods.md#distill))."""
     alpha: Fraction = 0.5
     """Share of the soft loss."""
     features: str | None = None
     """Hidden layer whose values are to match those of the first teacher's layer of that name (None: outputs only)."""
     feature_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of the term for `features` in the loss."""
 
 
 class LayerSpace(Section):
     """What the search may choose for one layer; a single value fixes it."""
 
     weight_bits: WeightBitChoices | None = None
+    """Bits of the weights, sign included."""
     activation_bits: BitChoices | None = None
+    """Bits of the hidden activations."""
     sparsity: SparsityChoices | None = None
+    """Fractions of the weights that the mask removes."""
     units: UnitChoices | None = None
+    """Units of the layer."""
 
 
 class Space(Section):
     """What the search may choose; a single value fixes it, `tie` makes all layers share one choice."""
 
     weight_bits: WeightBitChoices = [2, 3, 4, 5, 6, 7, 8]
+    """Bits of the weights, sign included."""
     activation_bits: BitChoices = [2, 3, 4, 5, 6, 7, 8]
+    """Bits of the hidden activations."""
     sparsity: SparsityChoices = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9]
+    """Fractions of the weights that the mask removes."""
     weight_integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] | Literal["auto"] = "auto"
     """Integer bits of the weights; `auto` takes those with the smallest squared error on the parent's weights."""
     activation_integer: Annotated[int, Field(ge=0, le=MAX_BITS - 1)] | Literal["auto"] = "auto"
@@ -154,7 +172,9 @@ class Space(Section):
     depth: UnitChoices | None = None
     """Numbers of hidden layers, taken from the front of the model's (None: all)."""
     tie: list[Literal["weight_bits", "activation_bits", "sparsity", "units"]] = []
+    """Settings that all layers share."""
     layers: dict[str, LayerSpace] = {}
+    """Layers whose choices differ."""
 
 
 class Hybrid(Section):
@@ -190,6 +210,7 @@ class Ramp(Section):
     distill: Fraction = 0.5
     """Share of the soft loss, the float parent being the teacher; 0 turns it off."""
     temperature: AboveZero = 1.0
+    """T of that loss."""
     regrow: bool = True
     """Let digits come back that gain more than those lose that must go for them."""
     tie_free: bool = False
@@ -214,6 +235,7 @@ class Search(Section):
     """`ramp`: digits of single weights, in circuits for distributed arithmetic. `allocation`: plans from an integer program over
     what single layers suffer, the baseline that a search must beat."""
     objectives: list[Score | CostFigure] = ["accuracy", "ebops"]
+    """What the front is chosen by ([searching](search.md#objectives-and-constraints))."""
     signal: Signal = Signal()
     constraints: dict[CostFigure | Literal["accuracy_drop"], Annotated[float, Field(ge=0)]] = {}
     """The most that a candidate of the front may have; `accuracy_drop` is how far below the float parent, on validation."""
@@ -250,11 +272,15 @@ class Firmware(Section):
     """Conversion by hls4ml, under hls4ml's keys, and the RTL route."""
 
     Backend: Literal["Vitis", "Vivado"] = "Vitis"
+    """Vitis: Vitis HLS 2022.2 or later; Vivado: Vivado HLS 2019.2 or 2020.1."""
     Part: str = Field(default="xcvu13p-flga2577-2-e", pattern=r"^[A-Za-z0-9._-]+$")
+    """The FPGA, as the vendor's tools name it."""
     ClockPeriod: Annotated[float, Field(gt=0)] = 5.0
     """Nanoseconds."""
     IOType: Literal["io_parallel", "io_stream"] = "io_parallel"
+    """`io_parallel`: all inputs at once; `io_stream`: one position after the other."""
     Strategy: Literal["Latency", "Resource", "distributed_arithmetic", "Unrolled"] = "Latency"
+    """How HLS multiplies: see [glossary](glossary.md)."""
     ReuseFactor: Positive | dict[str, Positive] = 1
     """One for all layers, or by layer name with ``Model`` for the rest."""
     build: bool = True
@@ -304,7 +330,9 @@ class Study(Section):
     """A whole study file."""
 
     name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
+    """Of the study: in the report, and the directory's name by default."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """The one seed that all randomness comes from."""
     data: Data = Data()
     model: Model = Model()
     train: Train = Train()
