@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from qap.archive import CODE, STRUCTURE, Known, configuration, refuse_code
 from qap.errors import InputError
 
 REPORTED = (
@@ -198,12 +199,52 @@ def custom_objects() -> dict[str, Any]:
     return objects
 
 
-def read_model(path: Path) -> Any:
-    """Load a Keras or QKeras model from a file of qap's own, not compiled."""
-    return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
+@lru_cache(maxsize=1)
+def allowed() -> Known:
+    """Return what a model file may name: the classes and functions of Keras and QKeras, none that holds code."""
+    keras, objects = stack().keras, custom_objects()
+    modules = (keras.layers, keras.initializers, keras.regularizers, keras.constraints)
+    classes = {name for module in modules for name in dir(module) if isinstance(getattr(module, name), type)}
+    functions = {*objects, *dir(keras.activations), *dir(keras.initializers)}
+    return Known({*classes, *STRUCTURE, *objects} - set(CODE), functions, {name for name in dir(keras.layers) if name in classes})
 
 
-def read_model_of_user(path: Path, where: str) -> Any:
+def load_file(path: Path, trust: bool = False) -> Any:
+    """Load a Keras or QKeras model that has been looked at, not compiled.
+
+    Raises
+    ------
+    InputError
+        Keras 2 cannot read it.
+    """
+    try:
+        return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False, safe_mode=not trust)
+    except Exception as error:  # a damaged file meets any of Keras's, TensorFlow's and h5py's
+        text = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError(f"{path}: Keras 2 (tf-keras) cannot load it: {text}") from None
+
+
+def read_model(path: Path, trust: bool = False) -> Any:
+    """Load a Keras or QKeras model, not compiled; a file that holds code is refused before anything of it is loaded.
+
+    Parameters
+    ----------
+    path : path
+    trust : bool, default False
+        Let the file run what code it holds (Lambda layers, classes of other packages, a SavedModel).
+
+    Raises
+    ------
+    InputError
+        No readable Keras model, or one that holds code.
+    """
+    if not trust:
+        cure = "it is not run; say --trust (in Python: trust=True) if you know the file"
+        refuse_code(configuration(path), path, allowed(), cure)
+    return load_file(path, trust)
+
+
+def read_model_of_user(path: Path, where: str, trust: bool = False) -> Any:
     """Load a Keras or QKeras model from a file that a setting names.
 
     Parameters
@@ -211,16 +252,18 @@ def read_model_of_user(path: Path, where: str) -> Any:
     path : path
     where : str
         Key or option that named it, for messages.
+    trust : bool, default False
+        As for `read_model`.
 
     Raises
     ------
     InputError
-        No readable Keras model.
+        No readable Keras model, or one that holds code.
     """
     try:
-        return read_model(path)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: {path}: not a readable Keras model: {str(error).splitlines()[0]}") from None
+        return read_model(path, trust)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def versions() -> dict[str, str]:

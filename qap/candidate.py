@@ -238,12 +238,16 @@ class Candidate:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
         """Read the plain form."""
+
+        def parity(name: str) -> Parity | None:
+            return None if values.get(name) is None else Parity(**values[name])
+
         return cls(
             Architecture.from_dict(values["architecture"]),
             Plan.from_dict(values["plan"]),
-            None,
-            dict(values["metrics"]),
-            None if values.get("cost") is None else Cost.from_dict(values["cost"]),
-            *(None if values.get(name) is None else Parity(**values[name]) for name in ("parity", "parity_rtl")),
+            metrics=dict(values["metrics"]),
+            cost=None if values.get("cost") is None else Cost.from_dict(values["cost"]),
+            parity=parity("parity"),
+            parity_rtl=parity("parity_rtl"),
             losses={name: tuple(map(float, losses)) for name, losses in values.get("losses", {}).items()},
         )

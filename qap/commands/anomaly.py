@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qap.commands.options import fraction, positive
+from qap.commands.options import EXIT_CODES, add_shown, fraction, positive, print_json, print_lines
 from qap.errors import InputError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from qap.datasets.samples import Sample, Samples
     from qap.metrics.anomaly import AnomalyPoint, Scores
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   qap anomaly configs/zoo/autoencoder.yaml studies/autoencoder studies/anomaly_student
   qap anomaly configs/zoo/autoencoder.yaml student=studies/anomaly_student/candidates/3f2a…/model.keras
@@ -32,7 +32,7 @@ trained on: of these the test part is the background, all other classes are sign
 an autoencoder, scored by its mean squared error; one with one output is a student, whose output is its score. Of a study the
 float network and the front count.
 
-exit codes: 0 done, 2 wrong input
+{EXIT_CODES}
 """
 COSTS = {"ebops": "EBOPs", "LUT": "LUT", "FF": "FF", "DSP": "DSP", "BRAM_18K": "BRAM", "latency_ns": "latency ns", "II": "II"}
 """Figures of cost that are shown, where they are known."""
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minimum-bias", default="minimum_bias", metavar="CLASS", help="class of minimum-bias events (default: minimum_bias)")
     add("--crossing-rate-khz", type=positive, metavar="KHZ", help="bunch crossings, such as 31000: gives rates of minimum bias")
     add("--output", type=Path, default=Path("anomaly"), metavar="DIR", help="for anomaly.json and figures (default: anomaly)")
-    add("--quiet", action="store_true", help="show errors only")
+    add_shown(parser, "print anomaly.json")
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,10 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("qap anomaly: stopped", file=sys.stderr)
         return 1
-    if not options.quiet:
-        print("\n".join(summary(found)))
-        print(f"\nfigures and anomaly.json: {folder}")
+    if options.json:
+        print_json(found)
+    elif not options.quiet:
+        print_lines("\n".join([*summary(found), "", f"figures and anomaly.json: {folder}"]))
     return 0
 
 

@@ -8,9 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from qap.commands.options import EXIT_CODES, add_shown, print_json, print_lines
 from qap.errors import InputError, suggestion
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   qap data build jets n=20000 seed=1 --output jets.npz              16 observables of g, q, w, z and t jets
   qap data build constituents n=20000 constituents=32 --output constituents.npz
@@ -21,7 +22,7 @@ examples:
 The same seed gives the same file, whatever the number of processes. The same command again goes on from the parts in
 OUTPUT.parts. All options and what is made: docs/generator.md.
 
-exit codes: 0 done, 1 failed on the way, 2 wrong input, 3 `pip install 'qap[generator]'`
+{EXIT_CODES}: pip install 'qap[generator]'
 """
 
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("overrides", nargs="*", metavar="key=value", help="such as n=20000 seed=1")
     add("--output", type=Path, required=True, metavar="FILE.npz", help="where the data go; its folder must exist")
     add("--processes", metavar="N", help="processes side by side (default: one for each core)")
+    add_shown(parser, "print what was made as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,16 +53,18 @@ def run(options: argparse.Namespace) -> int:
     processes = _processes(options.processes)
     start = time.monotonic()
     try:
-        with _Progress(kind.event, settings.n) as progress:
+        with _Progress(kind.event, settings.n, quiet=options.quiet) as progress:
             built = build(options.kind, settings, options.output, processes=processes, progress=progress.show)
     except KeyboardInterrupt:
         print("qap data: stopped; the same command goes on from the parts that are done", file=sys.stderr)
         return 1
-    if not built.made:
-        print(f"{built.path}: is there already, {built.events:,} {kind.event}, made with the same options")
-        return 0
     seconds = time.monotonic() - start
-    print(f"{built.path}: {built.events:,} {kind.event}, {built.made:,} of them made in {seconds:.0f} s")
+    if options.json:
+        print_json({"file": str(built.path), "kind": options.kind, "events": built.events, "made": built.made, "seconds": seconds})
+    elif not options.quiet:
+        what = f"{built.events:,} {kind.event}"
+        made = f"{what}, {built.made:,} of them made in {seconds:.0f} s"
+        print_lines(f"{built.path}: {made if built.made else f'is there already, {what}, made with the same options'}")
     return 0
 
 
@@ -75,13 +79,13 @@ def _processes(text: str | None) -> int:
 class _Progress:
     """A bar with the time left, on a terminal."""
 
-    def __init__(self, event: str, total: int) -> None:
+    def __init__(self, event: str, total: int, *, quiet: bool) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (TextColumn(event), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
-        self.bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self.bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
         self.task = self.bar.add_task(event, total=total, start=False)
 
     def __enter__(self) -> _Progress:

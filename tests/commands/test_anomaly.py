@@ -157,7 +157,7 @@ WRONG = [
     (["{folder}/study/parents/a/model.keras", "data.scale=50"], "was trained with data.scale"),
     (["{folder}/two.keras"], "expected 6 (an autoencoder) or 1 (a student)"),
     (["{folder}/wide.keras"], "expected inputs of shape (None, 6)"),
-    (["{folder}/l1.npz"], "not a readable Keras model"),
+    (["{folder}/l1.npz"], "expected a Keras model saved as"),
     ([STUDENT, "--crossing-rate-khz", "1", "--minimum-bias", "zero_bias"], "has no class 'zero_bias'"),
     ([STUDENT, "data.classes=[w,qcd,high,muons]"], "no class is left to be a signal"),
     (["data.name=x.npz"], "expected one model or more"),

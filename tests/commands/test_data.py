@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,12 @@ def test_a_file_and_a_line(dice: None, tmp_path: Path, capsys: pytest.CaptureFix
         assert file["features"].shape == (5, 2)
     assert main(arguments) == 0
     assert "is there already, 5 throws, made with the same options" in capsys.readouterr().out
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.pop("seconds") >= 0
+    assert found == {"file": str(path), "kind": "dice", "events": 5, "made": 0}
 
 
 @pytest.mark.slow

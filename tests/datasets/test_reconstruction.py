@@ -174,7 +174,7 @@ def test_divisors_that_do_not_fit_are_refused(file: Path, scale: dict[str, float
         ({"classes": ["qcd", "never"]}, r"no event of class 'never'"),
         ({"classes": ["qcd"]}, r"two classes or more"),
         ({"score_of": "nothing.keras"}, r"nothing.keras: no such file"),
-        ({"score_of": "text.keras"}, r"text.keras: not a readable Keras model"),
+        ({"score_of": "text.keras"}, r"text.keras: expected a Keras model saved as"),
         ({"score_of": "wide.keras"}, r"wide.keras: expected inputs of shape \(None, 5\), received \(None, 6\)"),
         ({"score_of": "student.keras"}, r"expected an autoencoder, with as many outputs as inputs \(5\)"),
         ({"score_of": "empty"}, r"empty: no trained float network there"),
