@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qap.commands.options import EXIT_CODES, add_shown, add_study, print_json, print_lines
+from qap.commands.options import EXIT_CODES, add_shown, add_study, check_function, print_json, print_lines
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from qap.config.load import load_config
 
     config = load_config(options.study, options.overrides)
+    check_function(config.model.function, options.overrides, options.trust)
     output = options.output or Path("compared") / config.name
     if config.firmware.build:
         from qap.firmware.csim import require_compiler
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     where = ["--output", str(options.output)] if options.output else []
     command = shlex.join(["qap", "compare", str(options.study), *options.overrides, *where])
     with ReadingView(quiet=options.quiet) as reading:
-        data = load_dataset(config.data, options.study.parent, watch=reading.update, say=reading.say)
+        data = load_dataset(config.data, options.study.parent, watch=reading.update, say=reading.say, trust=options.trust)
     try:
         store = run_compare(
             config, output, resume=options.resume, folder=options.study.parent, data=data,

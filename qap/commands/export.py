@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qap.commands.options import EXIT_CODES, add_shown, print_json, print_lines
+from qap.commands.options import EXIT_CODES, add_shown, add_trust, print_json, print_lines
 from qap.errors import InputError, QapError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -116,6 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--calibration", type=Path, metavar="FILE.npz", help="training events for tflite-int8; default: the study's first 1,000")
     add("--predictions", type=Path, metavar="FILE.npz", help="write labels, scores and the model's own scores for qap metrics")
     add("--precision", action="append", default=[], metavar="[NAME=]TYPE", help="qonnx: type of an input of a model file")
+    add_trust(parser)
     add_shown(parser)
 
 
@@ -179,7 +180,7 @@ def _study(options: argparse.Namespace) -> Source:
         model = study.parent_model(candidate.architecture)
         name, folder = f"float parent of candidate {candidate.id}", folder.parent.parent / "parents" / candidate.architecture.id
     else:
-        model = candidate_model(study, candidate, None)
+        model = candidate_model(study, candidate, None, options.trust)
 
     def events() -> tuple[list[np.ndarray], np.ndarray | None, str]:
         if options.events is not None:
@@ -208,7 +209,7 @@ def _file(options: argparse.Namespace) -> Source:
     if options.candidate is not None:
         raise InputError(f"--candidate: {options.source} is no study, it has no candidates")
     path: Path = options.source
-    model = load_model(path)
+    model = load_model(path, options.trust)
 
     def events() -> tuple[list[np.ndarray], np.ndarray | None, str]:
         if options.events is not None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qap.commands.options import EXIT_CODES, add_shown, fraction, print_json, print_lines
+from qap.commands.options import EXIT_CODES, add_shown, add_trust, check_function, fraction, print_json, print_lines
 from qap.errors import InputError, QapError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rtl", action="store_true", help="then write the model as pipelined Verilog and compare it with Verilator")
     add("--synthesis", action="store_true", help="and synthesise that Verilog by Yosys; brings --rtl")
     add("--keep", action="store_true", help="keep a project that is not bit-exact, marked as such")
+    add_trust(parser)
     add_shown(parser, "print the record of the delivery as JSON")
 
 
@@ -147,7 +148,7 @@ def _from_file(options: argparse.Namespace, say: Any) -> Made:
     output = options.output or path.parent / "firmware" / path.stem
     settings = _settings(Firmware(), options.overrides)
     check_output(output)
-    model = load_model(path)
+    model = load_model(path, options.trust)
     events = None if options.inputs is None else read_events(options.inputs, [tensor.name for tensor in model.inputs])
     delivery = deliver(
         model, parse_precisions(options.precision), output, settings, events=events, name=_c_name(path.stem), origin=path.name,
@@ -174,7 +175,7 @@ def _from_study(options: argparse.Namespace, say: Any) -> Made:
     output = options.output or study.candidate_directory(candidate) / "delivery"
     check_output(output)
     data = None if options.inputs is not None else study_data(study)
-    model = candidate_model(study, candidate, data)
+    model = candidate_model(study, candidate, data, options.trust)
     if data is None:
         events = read_events(options.inputs, [tensor.name for tensor in model.inputs])
     else:
@@ -301,8 +302,16 @@ def study_data(study: Study) -> Any:
     return data
 
 
-def candidate_model(study: Study, candidate: Candidate, data: Any) -> Any:
-    """Return a candidate's model, from its file where it was judged, else built again from its weights."""
+def candidate_model(study: Study, candidate: Candidate, data: Any, trust: bool = False) -> Any:
+    """Return a candidate's model, from its file where it was judged, else built again from its weights.
+
+    Raises
+    ------
+    InputError
+        A file that holds code, or a ``model.function`` that would be run, without `trust`.
+    QapError
+        Other weights in the file than the search has stored.
+    """
     import numpy as np
 
     from qap.firmware.model_file import load_model
@@ -313,8 +322,9 @@ def candidate_model(study: Study, candidate: Candidate, data: Any) -> Any:
     path = study.candidate_directory(candidate) / "model.keras"
     weights = study.weights(candidate)
     if not path.is_file():
+        check_function(study.config.model.function, (), trust)
         return Rescorer.of(study, make_context(study.config, data or study_data(study))).model(candidate)
-    model = load_model(path)
+    model = load_model(path, trust)
     for name, values in get_weights(model, candidate.architecture).items():
         if not np.array_equal(values, weights[name]):
             raise QapError(f"{path}: {name} is not what the search has stored in weights.npz: remove the file and try again")

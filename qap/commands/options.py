@@ -64,6 +64,34 @@ def add_study(parser: argparse.ArgumentParser, text: str = "study file (YAML)") 
     """Declare the study file and its overrides."""
     parser.add_argument("study", type=Path, metavar="STUDY.yaml", help=text)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that take the place of the file's")
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Declare that code of others may run."""
+    parser.add_argument(
+        "--trust", action="store_true", help="run the code that the model files or the study bring along (see docs/trust.md)"
+    )
+
+
+def check_function(function: str | None, given: Iterable[str], trust: bool) -> None:
+    """Refuse to run the Python file that a study names in ``model.function``, unless the user has named or trusted it.
+
+    Parameters
+    ----------
+    function : str or None
+        The setting.
+    given : iterable of str
+        Overrides on the command line.
+    trust : bool
+        The option ``--trust``.
+
+    Raises
+    ------
+    InputError
+    """
+    if function and not trust and not any(text.startswith("model.function=") for text in given):
+        raise InputError(f"model.function: {function} is Python code that comes with the study: read it, then add --trust to run it")
 
 
 def add_shown(parser: argparse.ArgumentParser, text: str | None = "print the result as JSON") -> None:

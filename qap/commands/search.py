@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qap.commands.options import EXIT_CODES, add_shown, add_study, print_json, print_lines
+from qap.commands.options import EXIT_CODES, add_shown, add_study, check_function, print_json, print_lines
 from qap.errors import InputError
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -61,7 +61,7 @@ def run_and_show(
     config : Study
     output : Path
     options : Namespace
-        ``verb``, ``study``, ``quiet`` and ``json``.
+        ``verb``, ``study``, ``overrides``, ``trust``, ``quiet`` and ``json``.
     command : str
         What the report shows as the way to make the study again.
     stopped : str
@@ -75,13 +75,14 @@ def run_and_show(
     from qap.models.architecture import Architecture
     from qap.report.write import run_study
 
+    check_function(config.model.function, options.overrides, options.trust)
     if config.firmware.build:
         from qap.firmware.csim import require_compiler
 
         require_compiler()
     folder, prefix = options.study.parent, f"qap {options.verb}"
     with ReadingView(quiet=options.quiet) as reading:
-        data = load_dataset(config.data, folder, watch=reading.update, say=reading.say)
+        data = load_dataset(config.data, folder, watch=reading.update, say=reading.say, trust=options.trust)
     for plan in search.get("plans", ()):  # before anything is written
         Architecture.of(config.model, len(data.feature_names), data.outputs).check(plan)
     with SearchView(config, quiet=options.quiet) as view:

@@ -40,6 +40,8 @@ class Teachers:
         (architecture, number) → folded weights of a trained float network.
     folder : path, optional
         Where relative file names start.
+    trust : bool, default False
+        Let a teacher's file run what code it holds.
     """
 
     section: Distill
@@ -47,6 +49,7 @@ class Teachers:
     data: Dataset
     parent: Callable[[Architecture, int], Weights]
     folder: Path | None = None
+    trust: bool = False
     _found: dict[str, Soft] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, architecture: Architecture) -> Soft:
@@ -87,7 +90,7 @@ class Teachers:
 
     def _from_file(self, name: str) -> np.ndarray:
         path = (self.folder or Path()) / Path(name).expanduser()
-        model = read_model_of_user(path, "distill.teachers")
+        model = read_model_of_user(path, "distill.teachers", self.trust)
         x = self.data.train.x
         expected, received = x.shape[1], model.input_shape
         if not isinstance(received, tuple) or None in received[1:] or math.prod(received[1:]) != expected:

@@ -144,6 +144,7 @@ def load_dataset(
     *,
     watch: Callable[[Reading], None] | None = None,
     say: Callable[[str], None] = lambda message: None,
+    trust: bool = False,
 ) -> Dataset:
     """Load and prepare the dataset of a study; nothing is downloaded but the set of OpenML, if it is what `data.name` asks for.
 
@@ -157,6 +158,8 @@ def load_dataset(
         Called with a `Reading` after each chunk of the user's files.
     say : callable, optional
         Called with a line of text before data is fetched.
+    trust : bool, default False
+        Let the model file in `data.score_of` run what code it holds.
 
     Returns
     -------
@@ -187,5 +190,5 @@ def load_dataset(
         seed=data.split_seed,
         train_events=data.train_events,
         scale=data.scale,
-        answer=targets_of(data, folder) if data.self_supervised else None,
+        answer=targets_of(data, folder, trust) if data.self_supervised else None,
     )

@@ -108,7 +108,7 @@ def _said(value: Any) -> str:
     return str(value.model_dump()) if hasattr(value, "model_dump") else repr(value)
 
 
-def load_network(path: Path, features: int, where: str) -> Any:
+def load_network(path: Path, features: int, where: str, trust: bool = False) -> Any:
     """Load a Keras or QKeras model that takes one event per row.
 
     Parameters
@@ -118,15 +118,17 @@ def load_network(path: Path, features: int, where: str) -> Any:
         Inputs that it must have.
     where : str
         Key or option that named it, for messages.
+    trust : bool, default False
+        Let the file run what code it holds.
 
     Raises
     ------
     InputError
-        No such file, no Keras model, or other inputs.
+        No such file, no Keras model, one that holds code, or other inputs.
     """
     if not path.is_file():
         raise InputError(f"{where}: {path}: no such file: expected a .keras file, or the directory of a study")
-    model = read_model_of_user(path, where)
+    model = read_model_of_user(path, where, trust)
     if not isinstance(model.input_shape, tuple) or tuple(model.input_shape) != (None, features):
         raise InputError(f"{where}: {path}: expected inputs of shape {(None, features)}, received {model.input_shape}")
     return model
@@ -148,7 +150,7 @@ def float_network(directory: Path, where: str) -> Path:
     raise InputError(f"{where}: {directory}: has {len(found)} float networks: name one, such as {found[0]}")
 
 
-def targets_of(data: Data, folder: Path | None = None) -> Callable[[np.ndarray], np.ndarray]:
+def targets_of(data: Data, folder: Path | None = None, trust: bool = False) -> Callable[[np.ndarray], np.ndarray]:
     """Return what makes the targets from the inputs.
 
     Parameters
@@ -157,6 +159,8 @@ def targets_of(data: Data, folder: Path | None = None) -> Callable[[np.ndarray],
         With `reconstruct`, or `score_of`, whose autoencoder is read when inputs are there.
     folder : path, optional
         Where a relative name starts.
+    trust : bool, default False
+        Let the autoencoder's file run what code it holds.
 
     Returns
     -------
@@ -172,7 +176,7 @@ def targets_of(data: Data, folder: Path | None = None) -> Callable[[np.ndarray],
 
     def scores(x: np.ndarray) -> np.ndarray:
         if not loaded:
-            loaded.append(load_network(path, x.shape[1], "data.score_of"))
+            loaded.append(load_network(path, x.shape[1], "data.score_of", trust))
         model = loaded[0]
         if tuple(model.output_shape) != tuple(model.input_shape):
             raise InputError(

@@ -1,0 +1,222 @@
+"""What a file says of itself before anything of it is loaded: the configuration of a Keras model, the sizes in a zip file.
+
+A model file may hold Python code, or name functions and classes that Keras would import. Its configuration is plain JSON, so
+that it can be judged without running any of that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from qap.errors import InputError, suggestion
+
+CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "__lambda__", "TFSMLayer", "__typespec__")
+"""What holds Python code, or names a function or a file that would be run."""
+PRUNING = "PruneLowMagnitude"
+SCHEDULES = ("PolynomialDecay", "ConstantSparsity")
+STRUCTURE = ("Functional", "Sequential", "Model", "InputLayer", "function", "__tensor__", "__numpy__", "__tuple__", "Policy")
+PACKAGES = ("keras", "tf_keras", "qkeras", "builtins", "tensorflow_model_optimization")
+LARGEST_UNPACKED = 1 << 30
+"""Bytes that any file may unpack to."""
+RATIO = 200
+"""Beyond `LARGEST_UNPACKED` a file may unpack to this many times its own size: events that are mostly zeros reach 50."""
+LARGEST_CONFIG = 1 << 26
+"""Bytes of a model's configuration."""
+SIZES = (
+    "units", "filters", "kernel_size", "strides", "pool_size", "dilation_rate", "padding", "cropping", "size", "n", "input_dim",
+    "output_dim", "input_shape", "batch_input_shape", "batch_shape", "build_input_shape", "target_shape", "dims", "depth_multiplier",
+)  # fmt: skip
+LARGEST_SIZE = 1 << 24
+"""Of what `SIZES` names."""
+_CALL = re.compile(r"\s*(\w+)\s*\(")
+_SUFFIXES = (".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a model file may name.
+
+    Parameters
+    ----------
+    classes : collection of str
+        Of layers, quantizers, initializers, regularizers and constraints.
+    functions : collection of str
+    layers : collection of str
+        The classes that a message proposes.
+    """
+
+    classes: Collection[str]
+    functions: Collection[str]
+    layers: Collection[str]
+
+
+def check_zip(source: Path | IO[bytes], where: str) -> list[zipfile.ZipInfo]:
+    """Refuse a zip file that unpacks to absurd sizes or names members outside of itself; return its members.
+
+    Parameters
+    ----------
+    source : path or binary file
+    where : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        `LARGEST_UNPACKED` and `RATIO` have the limits.
+    zipfile.BadZipFile, OSError
+        No zip file.
+    """
+    with zipfile.ZipFile(source) as archive:
+        members = archive.infolist()
+    unpacked, packed = sum(one.file_size for one in members), sum(one.compress_size for one in members)
+    if unpacked > max(LARGEST_UNPACKED, RATIO * packed):
+        raise InputError(
+            f"{where}: {packed:,} bytes that unpack to {unpacked:,}: expected at most {RATIO} times as many: if it is yours, save "
+            "it without compression"
+        )
+    for one in members:
+        path = PurePosixPath(one.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", one.filename):
+            raise InputError(f"{where}: the member {one.filename!r} lies outside of the file: it is not read")
+    return members
+
+
+def configuration(path: Path) -> dict[str, Any]:
+    """Return the configuration of a Keras model as it stands in its file.
+
+    Parameters
+    ----------
+    path : path
+        ``.keras`` or ``.h5``.
+
+    Raises
+    ------
+    InputError
+        No such file, another kind of file, weights without a model, a damaged one.
+    """
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            raise InputError(f"{path}: a SavedModel is a program: expected the model as .keras or .h5: model.save('model.keras')")
+        raise InputError(f"{path}: expected a model file (.keras, .h5), a study or a delivery, it is another directory")
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file or study")
+    if path.suffix == ".keras" and zipfile.is_zipfile(path):
+        text: str | bytes = _zipped(path)
+    elif path.suffix in _SUFFIXES:
+        text = _hdf5(path)
+    else:
+        raise InputError(f"{path}: expected a Keras model saved as .keras or .h5")
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise InputError(f"{path}: damaged: its configuration is not a Keras model's")
+    return config
+
+
+def _zipped(path: Path) -> bytes:
+    try:
+        sizes = {one.filename: one.file_size for one in check_zip(path, str(path))}
+        if sizes.get("config.json", 0) > LARGEST_CONFIG:
+            raise InputError(f"{path}: damaged: its configuration has {sizes['config.json']:,} bytes")
+        with zipfile.ZipFile(path) as archive:
+            return archive.read("config.json")
+    except InputError:
+        raise
+    except Exception as error:  # zipfile has one of a dozen for a damaged member: zlib.error, NotImplementedError, EOFError, …
+        raise InputError(f"{path}: damaged, or no Keras model: {error}") from None
+
+
+def _hdf5(path: Path) -> str | bytes:
+    import h5py  # type: ignore[import-untyped]
+
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.attrs.get("model_config")
+    except Exception:  # h5py has OSError, KeyError, RuntimeError, … for a damaged file
+        raise InputError(f"{path}: damaged: not an HDF5 file") from None
+    if found is None:
+        raise InputError(f"{path}: holds weights but no model: save it with model.save(…), not model.save_weights(…)")
+    if not isinstance(found, str | bytes):
+        raise InputError(f"{path}: damaged: its configuration is not a Keras model's")
+    return found
+
+
+def parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every dict of a configuration; what compile() was given is not loaded."""
+    if isinstance(value, dict):
+        yield value
+        for key, item in value.items():
+            if key != "compile_config":
+                yield from parts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from parts(item)
+
+
+def _label(part: dict[str, Any]) -> str:
+    config = part.get("config")
+    return str(part.get("name") or (config.get("name") if isinstance(config, dict) else None) or part.get("class_name"))
+
+
+def refuse_code(config: dict[str, Any], path: Path, known: Known, cure: str) -> None:
+    """Refuse a configuration with code, unknown classes, functions of other packages, calls in text, or absurd sizes.
+
+    Parameters
+    ----------
+    config : dict
+        From `configuration`.
+    path : path
+        For messages.
+    known : Known
+    cure : str
+        What to do about a layer that holds code.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        for part in parts(config):
+            _check_class(part, path, known, cure)
+            _check_values(part, path, known)
+    except RecursionError:
+        raise InputError(f"{path}: damaged: its configuration is nested too deeply") from None
+
+
+def _check_class(part: dict[str, Any], path: Path, known: Known, cure: str) -> None:
+    kind = part.get("class_name")
+    if kind in CODE:
+        raise InputError(f"{path}: {_label(part)}: a {kind} layer holds code: {cure}")
+    if isinstance(kind, str) and kind not in known.classes and kind != PRUNING and not (kind in SCHEDULES and "config" in part):
+        near = suggestion(kind, known.layers)
+        near = near if "did you mean" in near else ""
+        raise InputError(
+            f"{path}: {_label(part)}: {kind} is not a layer of Keras or QKeras that qap knows{near}: its code is not "
+            "loaded from a file"
+        )
+    module, function = part.get("module"), part.get("config")
+    if isinstance(module, str) and kind and module.split(".")[0] not in PACKAGES:
+        raise InputError(f"{path}: {_label(part)}: {module}.{kind} is not of Keras or QKeras: its code is not loaded from a file")
+    if kind == "function" and not (isinstance(function, str) and function in known.functions):
+        raise InputError(
+            f"{path}: the function {function!r} is not of Keras or QKeras: use a named activation or a QKeras quantizer"
+        )
+
+
+def _check_values(part: dict[str, Any], path: Path, known: Known) -> None:
+    """Refuse calls in text, and numbers that Keras would ask memory for: no layer is that large."""
+    for key, value in part.items():
+        call = _CALL.match(value) if isinstance(value, str) and key != "name" else None
+        if call and call[1] not in known.functions:
+            raise InputError(f"{path}: {key}: {value[:60]!r} is not a QKeras quantizer")
+        for one in value if isinstance(value, list) else [value]:
+            if key in SIZES and isinstance(one, int) and abs(one) > LARGEST_SIZE:
+                raise InputError(f"{path}: {_label(part)}: {key}: expected at most {LARGEST_SIZE:,}, received {one}")
