@@ -30,7 +30,8 @@ LARGEST_CONFIG = 1 << 26
 """Bytes of a model's configuration."""
 SIZES = (
     "units", "filters", "kernel_size", "strides", "pool_size", "dilation_rate", "padding", "cropping", "size", "n", "input_dim",
-    "output_dim", "input_shape", "batch_input_shape", "batch_shape", "build_input_shape", "target_shape", "dims", "depth_multiplier",
+    "output_dim", "input_shape", "batch_input_shape", "batch_shape", "build_input_shape", "target_shape", "dims",
+    "depth_multiplier",
 )  # fmt: skip
 LARGEST_SIZE = 1 << 24
 """Of what `SIZES` names."""
@@ -77,8 +78,8 @@ def check_zip(source: Path | IO[bytes], where: str) -> list[zipfile.ZipInfo]:
     unpacked, packed = sum(one.file_size for one in members), sum(one.compress_size for one in members)
     if unpacked > max(LARGEST_UNPACKED, RATIO * packed):
         raise InputError(
-            f"{where}: {packed:,} bytes that unpack to {unpacked:,}: expected at most {RATIO} times as many: if it is yours, save "
-            "it without compression"
+            f"{where}: {packed:,} bytes that unpack to {unpacked:,}: expected at most {RATIO} times as many: if it is "
+            "yours, save it without compression"
         )
     for one in members:
         path = PurePosixPath(one.filename.replace("\\", "/"))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qap.commands.options import EXIT_CODES, add_shown, fraction, positive, print_json, print_lines
+from qap.commands.options import EXIT_CODES, add_shown, add_trust, fraction, positive, print_json, print_lines
 from qap.errors import InputError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minimum-bias", default="minimum_bias", metavar="CLASS", help="class of minimum-bias events (default: minimum_bias)")
     add("--crossing-rate-khz", type=positive, metavar="KHZ", help="bunch crossings, such as 31000: gives rates of minimum bias")
     add("--output", type=Path, default=Path("anomaly"), metavar="DIR", help="for anomaly.json and figures (default: anomaly)")
+    add_trust(parser)
     add_shown(parser, "print anomaly.json")
 
 
@@ -201,7 +202,7 @@ def _judge(
     from qap.datasets.reconstruction import load_network, outputs_of
     from qap.metrics.anomaly import Scores, anomaly_points, anomaly_score, fractions_for, separation
 
-    model = load_network(trigger.path, len(samples.feature_names), trigger.name)
+    model = load_network(trigger.path, len(samples.feature_names), trigger.name, options.trust)
 
     def scores(parts: Sequence[Sample]) -> Scores:
         x = np.concatenate([part.x for part in parts])

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from qap.datasets.load import load_dataset
     from qap.report.compare_report import write_comparison
 
-    where = ["--output", str(options.output)] if options.output else []
+    where = (["--output", str(options.output)] if options.output else []) + ["--trust"] * options.trust
     command = shlex.join(["qap", "compare", str(options.study), *options.overrides, *where])
     with ReadingView(quiet=options.quiet) as reading:
         data = load_dataset(config.data, options.study.parent, watch=reading.update, say=reading.say, trust=options.trust)

@@ -91,7 +91,9 @@ def check_function(function: str | None, given: Iterable[str], trust: bool) -> N
     InputError
     """
     if function and not trust and not any(text.startswith("model.function=") for text in given):
-        raise InputError(f"model.function: {function} is Python code that comes with the study: read it, then add --trust to run it")
+        raise InputError(
+            f"model.function: {function} is Python code that comes with the study: read it, then add --trust to run it"
+        )
 
 
 def add_shown(parser: argparse.ArgumentParser, text: str | None = "print the result as JSON") -> None:

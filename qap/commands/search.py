@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or Path("studies") / config.name
     if output.exists() and not options.resume and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: not empty: add --resume to go on with that study, or choose another --output")
-    where = ["--output", str(options.output)] if options.output else []
+    where = (["--output", str(options.output)] if options.output else []) + ["--trust"] * options.trust
     command = shlex.join(["qap", "search", str(options.study), *options.overrides, *where])
     return run_and_show(config, output, options, command, f"Go on with: {command} --resume", resume=options.resume)
 

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     plan = Plan.load(options.plan)
     output = options.output or Path("trained") / f"{config.name}-{plan.id}"
     new_directory(output)
-    where = ["--output", str(options.output)] if options.output else []
+    where = (["--output", str(options.output)] if options.output else []) + ["--trust"] * options.trust
     words = ["qap", "train", str(options.study), *options.overrides, "--plan", str(options.plan), *where]
     again = f"Begin again with another --output, or remove {output}"
     return run_and_show(config, output, options, shlex.join(words), again, plans=[plan])

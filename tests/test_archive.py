@@ -1,0 +1,139 @@
+"""Model files and zip files of others, judged before anything of them is loaded; nothing in the package reads pickles."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import qap
+from qap.archive import check_zip, configuration, refuse_code
+from qap.backend import allowed, read_model, read_model_of_user, stack
+from qap.errors import InputError
+
+PACKAGE = Path(qap.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+PICKLES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
+SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"}
+
+
+def _said(node: ast.AST) -> str:
+    return ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_pickle_no_unsafe_yaml_no_shell_no_eval(path: Path) -> None:
+    """Also text that is run by another Python, such as the solver's, is read."""
+    text = path.read_text()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert not PICKLES & {name.split(".")[0] for name in names}, f"line {node.lineno}"
+        if not isinstance(node, ast.Call):
+            continue
+        name, given = _said(node.func), {word.arg: _said(word.value) for word in node.keywords}
+        assert name not in ("eval", "exec", "compile", "__import__", *SHELLS), f"line {node.lineno}: {name}"
+        assert given.get("shell", "False") == "False", f"line {node.lineno}"
+        assert given.get("allow_pickle", "False") == "False", f"line {node.lineno}"
+        if name in ("np.load", "numpy.load"):
+            assert given.get("allow_pickle") == "False", f"line {node.lineno}: NumPy's default may change: say it"
+        if name.startswith("yaml.") and name.split(".")[1] in ("load", "load_all"):
+            loader = given.get("Loader") or (_said(node.args[1]) if len(node.args) > 1 else "")
+            assert loader in ("_Loader", "yaml.SafeLoader"), f"line {node.lineno}"
+        assert not re.fullmatch(r"yaml\.(unsafe_|full_)load(_all)?", name), f"line {node.lineno}"
+    for parent in re.findall(r"class _Loader\(([\w.]+)\)", text):
+        assert parent == "yaml.SafeLoader"
+
+
+def test_only_the_backend_loads_keras_files() -> None:
+    """So that no other place forgets to look at them first."""
+    found = [path.name for path in MODULES if re.search(r"models\.load_model\(", path.read_text())]
+    assert found == ["backend.py"]
+
+
+@pytest.fixture(scope="module")
+def witness(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A model whose Lambda layer writes a file, saved in three forms."""
+    keras, folder = stack().keras, tmp_path_factory.mktemp("models")
+    noted = folder / "noted"
+
+    def write(x: Any, path: str = str(noted)) -> Any:
+        import pathlib
+
+        pathlib.Path(path).write_text("run")
+        return x
+
+    inputs = keras.layers.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Lambda(write, name="hidden")(inputs)))
+    for name in ("m.keras", "m.h5", "saved"):
+        model.save(folder / name)
+    noted.unlink()
+    return {"folder": folder, "noted": noted}
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "saved"])
+def test_code_runs_only_when_it_is_trusted(name: str, witness: dict[str, Any]) -> None:
+    path, noted = witness["folder"] / name, witness["noted"]
+    said = r"^distill.teachers: .*(hidden: a Lambda layer holds code.*--trust|a SavedModel is a program)"
+    with pytest.raises(InputError, match=said):
+        read_model_of_user(path, "distill.teachers")
+    assert not noted.exists()
+    assert read_model(path, trust=True).input_shape == (None, 2)
+    if name != "saved":
+        assert noted.exists()
+        noted.unlink()
+
+
+def test_layers_without_firmware_are_still_read(tmp_path: Path) -> None:
+    layers = stack().keras.layers
+    inputs = layers.Input((4, 3))
+    stack().keras.Model(inputs, layers.Dense(1)(layers.Dropout(0.1)(layers.LSTM(5)(inputs)))).save(tmp_path / "m.keras")
+    assert len(read_model(tmp_path / "m.keras").layers) == 4
+
+
+def _dense(**changes: Any) -> dict[str, Any]:
+    return {"class_name": "Sequential", "config": {"layers": [{"class_name": "Dense", "config": {"units": 3, **changes}}]}}
+
+
+DEEP = _dense()
+for _ in range(3000):
+    DEEP = {"config": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (_dense(units=10**12), "units: expected at most 16,777,216, received 1000000000000"),
+        (_dense(batch_input_shape=[None, 10**9]), "batch_input_shape: expected at most"),
+        (_dense(activation={"class_name": "function", "config": {"name": "x"}}), "the function"),
+        (_dense(kernel_quantizer="__import__('os')"), "is not a QKeras quantizer"),
+        (_dense(activation={"class_name": "Lambda", "config": {}}), "a Lambda layer holds code: CURE"),
+        (_dense(kernel_initializer={"class_name": "Zeros", "module": "os.path"}), "os.path.Zeros is not of Keras or QKeras"),
+        ({"class_name": ["Dense"], "config": DEEP}, "nested too deeply"),
+    ],
+)
+def test_configurations_that_are_refused(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        refuse_code(config, Path("m.keras"), allowed(), "CURE")
+
+
+def test_bombs_and_members_outside_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qap.archive.LARGEST_UNPACKED", 1 << 22)
+    bomb = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w", force_zip64=True) as member:
+        member.write(bytes(1 << 23))
+    assert bomb.stat().st_size < 1 << 14
+    with pytest.raises(InputError, match=r"bomb: [\d,]+ bytes that unpack to [\d,]+: expected at most 200 times as many"):
+        check_zip(bomb, "bomb")
+    for name in ("../x", "/etc/x", "a/../../x", "..\\x", "C:x"):
+        path = tmp_path / "m.keras"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps(_dense()))
+            archive.writestr(name, "x")
+        with pytest.raises(InputError, match="lies outside of the file"):
+            configuration(path)
