@@ -60,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
         return 1
     seconds = time.monotonic() - start
     if options.json:
-        print_json({"file": str(built.path), "kind": options.kind, "events": built.events, "made": built.made, "seconds": seconds})
+        counts = {"events": built.events, "made": built.made, "seconds": seconds}
+        print_json({"file": str(built.path), "kind": options.kind, **counts})
     elif not options.quiet:
         what = f"{built.events:,} {kind.event}"
         made = f"{what}, {built.made:,} of them made in {seconds:.0f} s"

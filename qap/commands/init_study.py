@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from qap.commands.init_answer import Wishes
+from qap.commands.init_image import Image, image
 from qap.commands.init_look import Look, Seen
 from qap.commands.init_roles import Roles
 from qap.datasets.scaling import MOST_SATURATED
@@ -23,6 +24,8 @@ STEPS_OF_AN_EPOCH = 110
 PARENT_STEPS, STEPS, TUNE_STEPS = 2200, 440, 55
 """Of the float network, of a candidate, of a child: those of configs/jets.yaml."""
 TRIALS_OF_A_LAYER = 100
+IMAGE_STEPS, IMAGE_BITS = 1100, (3, 4, 6, 8)
+"""Of a convolutional network: training steps, and the plans of the grid; the files of configs/zoo take as many steps."""
 FRACTIONAL = 7
 FEWEST_HELD = 20
 ENOUGH_VALIDATION = 2000
@@ -51,6 +54,8 @@ class Sizes:
         Of the inputs.
     outside : float
         Fraction of the standardised values beyond the grid.
+    image : Image or None
+        Then there is a convolutional network in place of `hidden`.
     """
 
     hidden: tuple[int, ...]
@@ -66,6 +71,7 @@ class Sizes:
     bits: int
     integer: int
     outside: float
+    image: Image | None
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ def _weights(widths: Sequence[int]) -> int:
     return sum(a * b for a, b in pairwise(widths))
 
 
+def _least_steps(seen: Image | None) -> tuple[int, int]:
+    """Return training steps of the float network and of a candidate."""
+    return (IMAGE_STEPS, IMAGE_STEPS) if seen else (PARENT_STEPS, STEPS)
+
+
 def _beyond(features: Sequence[Seen], integer: int) -> float:
     """Return the fraction of the standardised values that the grid does not reach."""
     outside = total = 0
@@ -116,16 +127,19 @@ def sizes(look: Look, roles: Roles) -> Sizes:
     inputs = len(roles.elements)
     widths = [(inputs, *hidden, outputs) for hidden in NETWORKS]
     chosen = next((one for one in widths if EVENTS_OF_A_WEIGHT * _weights(one) <= train), widths[-1])
+    seen = image(roles.elements)
+    parent_steps, least = _least_steps(seen)
     batch = int(np.clip(2 ** round(math.log2(max(train / STEPS_OF_AN_EPOCH, 1))), *BATCHES))
     batch = min(batch, train)
     steps = math.ceil(train / batch)
     fine_tune = max(0.5, math.ceil(2 * TUNE_STEPS / steps) / 2)
     integer = next((bits for bits in (2, 3) if _beyond(roles.elements, bits) <= MOST_SATURATED), 4)
     return Sizes(
-        chosen[1:-1], _weights(chosen), train, batch,
-        max(20, math.ceil(PARENT_STEPS / steps)), max(4, math.ceil(STEPS / steps)), fine_tune,
-        split, 0.5 if smallest * split[1] >= FEWEST_HELD / 2 else 0.0, TRIALS_OF_A_LAYER * (len(chosen) - 1),
-        integer + 1 + FRACTIONAL, integer, _beyond(roles.elements, integer),
+        chosen[1:-1], seen.weights(outputs) if seen else _weights(chosen), train, batch,
+        max(10 if seen else 20, math.ceil(parent_steps / steps)), max(4, math.ceil(least / steps)), fine_tune,
+        split, 0.5 if smallest * split[1] >= FEWEST_HELD / 2 else 0.0,
+        len(IMAGE_BITS) if seen else TRIALS_OF_A_LAYER * (len(chosen) - 1),
+        integer + 1 + FRACTIONAL, integer, _beyond(roles.elements, integer), seen,
     )  # fmt: skip
 
 
@@ -136,7 +150,7 @@ def _yaml(value: object) -> str:
 
 def _line(setting: str, comment: str) -> str:
     """Return a setting with a comment behind it."""
-    return f"{setting:<{COMMENT}}# {comment}"
+    return f"{setting:<{COMMENT - 1}} # {comment}"
 
 
 def _wrapped(key: str, values: Iterable[str]) -> list[str]:
@@ -208,9 +222,17 @@ def _answer(roles: Roles, files: Mapping[str, Sequence[str]]) -> list[str]:
     return [_comment(f"{why}; {_classes(roles)}"), f"label: {_yaml(roles.label)}"]
 
 
-def _columns(look: Look, roles: Roles) -> list[str]:
+def _pixels(seen: Image, features: Sequence[Seen]) -> str:
+    """Return the range of an array as a comment."""
+    low, high = min(one.low for one in features), max(one.high for one in features)
+    shape, kind = "×".join(map(str, seen.shape)), ", integers" if all(one.whole for one in features) else ""
+    return _comment(f"  {seen.array}, {shape}: {_number(low)} to {_number(high)}{kind}")
+
+
+def _columns(look: Look, roles: Roles, seen: Image | None) -> list[str]:
     """Return the features with their ranges, and what is left out."""
-    lines = [f"# {len(roles.elements)} features:", *_seen(roles.elements)]
+    ranges = [_pixels(seen, roles.elements)] if seen and seen.pixels else _seen(roles.elements)
+    lines = [f"# {len(roles.elements)} features:", *ranges]
     lines += ["# columns: every column without another role"] if roles.every else _wrapped("columns", roles.features)
     if any(one.base in look.lengths for one in roles.elements):
         lines.append("# of arrays of changing length as many elements as nine events in ten have, 8 at most; missing ones are 0")
@@ -225,7 +247,7 @@ def _data(look: Look, roles: Roles, wishes: Wishes, found: Sizes, place: Place) 
     lines = [_comment(f"{look.read:,} events" + (f", of which the cut keeps {look.events:,}" if wishes.cut else ""))]
     lines.append(f"name: {_yaml(place.data)}")
     lines += [] if place.tree is None else [f"tree: {_yaml(place.tree)}"]
-    lines += [*_answer(roles, place.files), *_columns(look, roles)]
+    lines += [*_answer(roles, place.files), *_columns(look, roles, found.image)]
     lines += [] if roles.cut is None else [f"cut: {_yaml(roles.cut)}"]
     if roles.cut != wishes.cut:
         lines.append("# the cut leaves out the events that have NaN or infinite values, or no label")
@@ -233,8 +255,9 @@ def _data(look: Look, roles: Roles, wishes: Wishes, found: Sizes, place: Place) 
     lines += [] if roles.part is None else [f"split_column: {_yaml(roles.part)}"]
     why = "training, validation, test" + ("" if found.split[1] == 0.1 else "; few events, so more than a tenth to choose by")
     lines.append(_line(f"split: {list(found.split)}", why))
-    if any(one.constant for one in roles.elements):
-        return [*lines, _line("scale: unit", "an image: divided by one power of two"), "input: {bits: 9, integer: 0}"]
+    if found.image and (found.image.pixels or any(one.constant for one in roles.elements)):
+        grid = _line(f"input: {{bits: {found.image.bits}, integer: 0}}", f"ap_fixed<{found.image.bits},1>")
+        return [*lines, _line("scale: unit", "an image: divided by one power of two"), grid]
     reach = f"{100 * found.outside:.2g} % of the values lie beyond ±{2**found.integer} and saturate"
     return [
         *lines,
@@ -245,23 +268,27 @@ def _data(look: Look, roles: Roles, wishes: Wishes, found: Sizes, place: Place) 
     ]
 
 
-def _search(roles: Roles, found: Sizes) -> list[str]:
-    """Return the section `search`."""
+def _objectives(roles: Roles) -> str:
+    """Return what the search is for."""
     total, largest = sum(roles.counts.values()), max(roles.counts.values(), default=0)
     score, why = "accuracy", "also auc, signal_efficiency, LUT, latency_ns"
     if roles.targets:
         score, why = "rmse", "also resolution, LUT, latency_ns"
     elif largest > UNBALANCED * total:
         score, why = "auc", f"accuracy says little where {largest / total:.0%} of the events are of one class"
+    return _line(f"objectives: [{score}, ebops]", why)
+
+
+def _search(roles: Roles, found: Sizes) -> list[str]:
+    """Return the section `search`."""
     lines = [
-        _line(f"objectives: [{score}, ebops]", why),
+        _objectives(roles),
         _line(f"trials: {found.trials}", f"{TRIALS_OF_A_LAYER} for each of {len(found.hidden) + 1} layers; or seconds: 600"),
         "# constraints: {LUT: 40000}",
     ]
-    if not found.holdback:
-        lines.append(_line("holdback: 0", "too few validation events to hold half of them back from the search"))
     return [
         *lines,
+        *_holdback(found),
         "hybrid:",
         _line(f"  fine_tune: {found.fine_tune:g}", f"epochs of a candidate that inherits weights: {TUNE_STEPS} steps or more"),
         "space:",
@@ -270,6 +297,54 @@ def _search(roles: Roles, found: Sizes) -> list[str]:
         "  sparsity: [0.0, 0.3, 0.5, 0.7, 0.8, 0.9]",
         _line("  # tie: [activation_bits]", "one choice for all layers"),
         _line("  # units: [8, 16, 32]", "open the widths of the layers"),
+    ]
+
+
+def _image_search(roles: Roles, found: Sizes) -> list[str]:
+    """Return the section `search` of a convolutional network, of which plans are trained one after the other."""
+    return [
+        "# convolutions train one plan after the other, in tens of seconds to minutes each, so there are few plans here;",
+        "# layer by layer: strategy: nsga2, trials: 64, without tie",
+        _line("strategy: grid", "the same bits in all layers"),
+        _objectives(roles),
+        _line(f"trials: {found.trials}", "or seconds: 600"),
+        *_holdback(found),
+        "space:",
+        f"  weight_bits: {list(IMAGE_BITS)}",
+        "  activation_bits: [6]",
+        "  sparsity: [0.5]",
+        _line("  tie: [weight_bits, activation_bits, sparsity]", "one choice for all layers"),
+    ]
+
+
+def _holdback(found: Sizes) -> list[str]:
+    why = "too few validation events to hold half of them back from the search"
+    return [] if found.holdback else [_line("holdback: 0", why)]
+
+
+def _network(found: Sizes) -> list[str]:
+    """Return the section `model`."""
+    if found.image:
+        return _convolutions(found.image, found)
+    size = f"{found.weights:,} weights for {found.train:,} training events: {EVENTS_OF_A_WEIGHT} events or more for each"
+    if EVENTS_OF_A_WEIGHT * found.weights > found.train:
+        size = f"few events, {found.train:,} for training, so the smallest network: {found.weights:,} weights"
+    return [f"# {size}", f"hidden: {list(found.hidden)}", "activation: relu"]
+
+
+def _convolutions(seen: Image, found: Sizes) -> list[str]:
+    """Return the section `model` of a convolutional network."""
+    what, other = "an image: rows, columns, channels", "rows that are particles or the like: shape: [rows, numbers of each]"
+    if not seen.pixels:
+        what, other = "a row of particles or the like: how many, numbers of each", "an image: shape: [rows, columns, 1]"
+    return [
+        _comment(f"'{seen.array}' is one array for each event; {found.weights:,} weights for {found.train:,} training events"),
+        _line(f"shape: {list(seen.shape)}", what),
+        *([] if seen.pixels and seen.shape[-1] > 1 else [f"# {other}, kernel_size: {'[2]' if seen.pixels else '[3, 3]'}"]),
+        _line("layers:", "then the output layer; hidden: [32, 16] in place of shape and layers: a dense network"),
+        *(f"  - {_yaml(layer)}" for layer in seen.layers),
+        "activation: relu",
+        "batchnorm: false",
     ]
 
 
@@ -284,26 +359,25 @@ def study_text(look: Look, roles: Roles, wishes: Wishes, place: Place) -> str:
     place : Place
     """
     found = sizes(look, roles)
-    size = f"{found.weights:,} weights for {found.train:,} training events: "
-    size += f"{EVENTS_OF_A_WEIGHT} events or more for each"
-    if EVENTS_OF_A_WEIGHT * found.weights > found.train:
-        size = f"few events, {found.train:,} for training, so the smallest network: {found.weights:,} weights"
+    parent_steps, steps = _least_steps(found.image)
     per_epoch = f"about {STEPS_OF_AN_EPOCH} steps an epoch, {BATCHES[0]} to {BATCHES[1]} events"
     sections = {
         "data": _data(look, roles, wishes, found, place),
-        "model": [f"# {size}", f"hidden: {list(found.hidden)}", "activation: relu"],
+        "model": _network(found),
         "train": [
             _line(f"batch: {found.batch}", per_epoch),
-            _line(f"parent_epochs: {found.parent_epochs}", f"of the float network: {PARENT_STEPS:,} steps or more"),
-            _line(f"epochs: {found.epochs}", f"of a candidate from the float network: {STEPS} steps or more"),
+            *(["learning_rate: 0.003"] if found.image else []),
+            _line(f"parent_epochs: {found.parent_epochs}", f"of the float network: {parent_steps:,} steps or more"),
+            _line(f"epochs: {found.epochs}", f"of a candidate from the float network: {steps:,} steps or more"),
         ],
-        "search": _search(roles, found),
+        "search": _image_search(roles, found) if found.image else _search(roles, found),
         "firmware": [
             _line("Backend: Vitis", "or Vivado"),
             "Part: xcvu13p-flga2577-2-e",
             _line("ClockPeriod: 5.0", "ns"),
             "ReuseFactor: 1",
-            _line("# rtl: true", "the front as Verilog too: pip install 'qap[rtl]'"),
+            *([_line("IOType: io_stream", "one position after the other")] if found.image else []),
+            *([] if found.image else [_line("# rtl: true", "the front as Verilog too: pip install 'qap[rtl]'")]),
         ],
     }
     others = f" and {len(look.files) - 1} more" if len(look.files) > 1 else ""

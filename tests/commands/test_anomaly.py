@@ -141,9 +141,11 @@ def _agrees(model: dict[str, Any], source: dict[str, np.ndarray]) -> None:
     assert mix["points"][0]["rate_khz"] is None, "a rate follows from minimum bias only"
 
 
-def test_fractions_and_settings_of_the_users(models: Path, tmp_path: Path) -> None:
-    words = [models / "student.keras", "data.split_seed=7", "--fraction", 0.02, 0.3, "--output", tmp_path / "out", "--quiet"]
-    (model,) = _run(models, *words)["models"]
+def test_fractions_settings_and_json(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [models / "student.keras", "data.split_seed=7", "--fraction", 0.02, 0.3, "--output", tmp_path / "out", "--json"]
+    found = _run(models, *words)
+    assert json.loads(capsys.readouterr().out) == found
+    (model,) = found["models"]
     assert [point["fraction"] for point in model["backgrounds"]["minimum_bias"]["points"]] == [0.3, 0.02]
 
 

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import uproot
 import yaml
+from sklearn.datasets import load_digits
 
 from qap.__main__ import main
 from qap.config.load import load_config
 from qap.datasets.load import load_dataset
+from qap.models.architecture import Architecture
 from qap.search.run import run_search, search_front
 
 from ..conftest import blobs
@@ -203,6 +205,44 @@ def test_arrays_jagged_ones_and_pixels(init: Any) -> None:
     _, study = init("digits.npz")
     assert study["data"]["scale"] == "unit"
     assert len(opened().feature_names) == 16
+    assert study["model"]["shape"] == [4, 4, 1]
+
+
+IMAGES = [
+    ((8, 8), [8, 8, 1], [8]), ((28, 28), [28, 28, 1], [8, 16]), ((12, 9, 3), [12, 9, 3], [8]), ((16, 3), [16, 3], [16, 16]),
+    ((5, 2), [5, 2], [16]), ((3, 12, 9), None, []), ((3, 4), None, []), ((12,), None, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "wanted", "filters"), IMAGES)
+def test_arrays_of_two_and_three_dimensions_are_given_convolutions(
+    init: Any, shape: tuple[int, ...], wanted: list[int] | None, filters: list[int]
+) -> None:
+    generator = np.random.default_rng(0)
+    np.savez("a.npz", image=generator.integers(0, 256, (200, *shape)), label=np.arange(200) % 2)
+    _, study = init("a.npz")
+    config = load_config("study.yaml")
+    network = Architecture.of(config.model, int(np.prod(shape)), 2)
+    assert study["model"].get("shape") == wanted
+    assert [layer.units for layer in network.layers if layer.kernel] == filters
+    if wanted is None:
+        return
+    weights = sum(int(np.prod(kernel)) for kernel in network.shapes.values())
+    assert f"'image' is one array for each event; {weights:,} weights for 120 training events" in Path("study.yaml").read_text()
+    assert (study["search"]["strategy"], study["firmware"]["IOType"]) == ("grid", "io_stream")
+    if len(wanted) == 3:
+        assert study["data"]["input"] == {"bits": 9, "integer": 0}
+        assert (opened().train.x * 256 == np.rint(opened().train.x * 256)).all(), "pixels of 8 bits go in exactly"
+
+
+@pytest.mark.slow
+def test_a_study_of_images_is_searched_to_its_firmware(init: Any) -> None:
+    digits = load_digits()
+    np.savez("digits.npz", image=digits.images[:400], label=digits.target[:400])
+    init("digits.npz")
+    assert main(["search", "study.yaml", "search.trials=2", "train.epochs=2", "report.bootstrap=20", "--quiet"]) == 0
+    (report,) = Path("studies").glob("*/report.json")
+    assert all(entry["parity"]["exact"] == entry["parity"]["events"] == 80 for entry in json.loads(report.read_text())["front"])
 
 
 def test_integers_of_hardware_are_pointed_out_as_a_search_takes_them(init: Any) -> None:
