@@ -24,6 +24,8 @@ from qap.firmware.project import Project
 OPTIMISATIONS = ("-O3", "-O2", "-O1", "-O0")
 TIMEOUT = 1800.0
 """Seconds that one build may take."""
+PROBE = 60.0
+"""Seconds in which the compiler must have read an empty file."""
 
 
 class _Trace(ctypes.Structure):
@@ -37,8 +39,12 @@ def _compiler(path: str) -> tuple[list[str], list[str]]:
     if gxx is None:
         raise ToolMissingError("g++ is missing: the C-simulation is built with it; install it (Debian: apt install g++)")
     flags = ["-fPIC", "-w", "-std=c++11"]
-    probe = [gxx, "-Werror", "-fsyntax-only", "-fno-gnu-unique", "-xc++", "-"]
-    if subprocess.run(probe, input=b"", capture_output=True, check=False).returncode == 0:
+    probe = [gxx, "-Werror", "-fsyntax-only", "-fno-gnu-unique", "-xc++", os.devnull]
+    try:
+        done = run_command(probe, Path.cwd(), PROBE)
+    except subprocess.TimeoutExpired:
+        raise QapError(f"{gxx} has not read an empty file after {PROBE:.0f} s: it hangs; put another g++ first on PATH") from None
+    if done.returncode == 0:
         flags.append("-fno-gnu-unique")  # else a library stays loaded for ever; clang does not know the flag
     ccache = shutil.which("ccache", path=path)
     return ([ccache, gxx] if ccache else [gxx]), flags
@@ -51,6 +57,8 @@ def compiler() -> tuple[list[str], list[str]]:
     ------
     ToolMissingError
         No g++.
+    QapError
+        One that hangs.
     """
     return _compiler(os.environ.get("PATH", ""))
 
@@ -150,7 +158,9 @@ def _try(path: Path, project: Project, timeout: float, run: Run) -> None:
     try:
         done = run(command, Path.cwd(), timeout)
     except subprocess.TimeoutExpired:
-        raise project.fail(f"the C-simulation has not finished one event after {timeout:.0f} s") from None
+        raise project.fail(
+            f"the C-simulation has not finished one event after {timeout:.0f} s: use a smaller ReuseFactor"
+        ) from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ssertion" in line] or done.stderr.splitlines()[-1:]
         said = re.sub(r".*Assertion `(.*)' failed.*", r"\1", lines[0]) if lines else f"exit code {done.returncode}"
@@ -162,7 +172,8 @@ def _run(command: Sequence[str], project: Project, timeout: float, run: Run) -> 
         done = run(command, project.directory, timeout)
     except subprocess.TimeoutExpired:
         raise project.fail(
-            f"g++ has not finished after {timeout:.0f} s: the network may be too large for Strategy Latency"
+            f"g++ has not finished after {timeout:.0f} s: the network may be too large for Strategy Latency: use Resource, a "
+            "larger ReuseFactor, or fewer bits"
         ) from None
     if done.returncode:
         lines = done.stderr.splitlines()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 
 from qap.errors import InputError, QapError
 from qap.firmware.loader import Emulator
+from qap.firmware.processes import run_command
 from qap.firmware.project import Port, Project
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -228,24 +228,15 @@ def memory_image(port: Port, values: np.ndarray) -> str:
 
 
 def _build(folder: Path, timeout: float) -> None:
-    with subprocess.Popen(
-        ["make", "-C", str(folder), "all"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            _, errors = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            raise QapError(f"emulator: the build has not finished after {timeout:g} s: it was stopped") from None
-        except BaseException:
-            os.killpg(process.pid, 9)
-            raise
-    if process.returncode:
-        lines = [line for line in errors.splitlines() if line.strip()]
+    try:
+        done = run_command(["make", "all"], folder, timeout)
+    except subprocess.TimeoutExpired:
+        raise QapError(
+            f"emulator: make and g++ have not finished after {timeout:g} s: the network may be too large for Strategy Latency: "
+            "use Resource, a larger ReuseFactor, or fewer bits"
+        ) from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
         first = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no message")
         raise QapError(f"emulator: the build failed: {first.strip()}")
     shutil.rmtree(folder / "build")

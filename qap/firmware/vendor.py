@@ -95,7 +95,9 @@ def run_stage(directory: Path, stage: str, *, log: Path | None = None, timeout: 
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             _stop(process)
-            raise QapError(f"{stage}: not finished after {timeout:g} s in {directory}: stopped (log: {log})") from None
+            raise QapError(
+                f"{stage}: not finished after {timeout:g} s in {directory}: stopped; give it more time (log: {log})"
+            ) from None
         except BaseException:
             _stop(process)
             raise

@@ -124,7 +124,8 @@ def _run(command: list[str], tool: str, *, folder: Path, timeout: float, design:
         done = run(command, folder, timeout)
     except subprocess.TimeoutExpired:
         raise QapError(
-            f"{design.directory}: the simulation of the RTL is not built after {timeout:.0f} s: the design is too large for that"
+            f"{design.directory}: the simulation of the RTL is not built after {timeout:.0f} s: the design is too large for that "
+            f"time ({tool} was stopped): use fewer weights or bits"
         ) from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "rror" in line] or done.stderr.splitlines() or ["no message"]

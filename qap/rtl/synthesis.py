@@ -15,6 +15,7 @@ from qap.candidate import Cost, Figure
 from qap.errors import InputError, QapError
 from qap.files import write_text
 from qap.firmware.processes import Run, run_command
+from qap.precision import is_whole
 from qap.rtl.design import Design
 from qap.rtl.tools import require_yosys
 
@@ -72,16 +73,36 @@ def synthesise(design: Design, *, timeout: float = TIMEOUT, run: Run = run_comma
             done = run([sys.executable, "-c", _RUN, "-q", f"{inside}/run.ys"], directory, timeout)
         except subprocess.TimeoutExpired:
             raise QapError(
-                f"{directory}: Yosys has not finished after {timeout:.0f} s: the design is too large for that time"
+                f"{directory}: Yosys has not finished after {timeout:.0f} s: the design is too large for that time: raise "
+                "firmware.synthesis_seconds, or use fewer weights or bits"
             ) from None
         if done.returncode:
             lines = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line] or ["no message"]
             raise QapError(f"{directory}: Yosys failed on the RTL: {lines[0].strip()}")
-        cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-        netlist = json.loads((folder / "net.json").read_text())["modules"][design.name]
-    cost = _cost(cells, logic_levels(netlist, design.stages))
+        cost = read_results(folder, design)
     write_text(directory / FILE, json.dumps({"sources": design.stamp(), **cost.to_dict()}, indent=1) + "\n")
     return cost
+
+
+def read_results(folder: Path, design: Design) -> Cost:
+    """Return the figures of what Yosys wrote: ``stat.json`` and the netlist ``net.json``.
+
+    Raises
+    ------
+    QapError
+        Files that are not Yosys's.
+    """
+    try:
+        cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+        netlist = json.loads((folder / "net.json").read_text())["modules"][design.name]
+        if not all(is_whole(number) and number >= 0 for number in cells.values()):
+            raise ValueError("a number of cells that is none")
+        return _cost(cells, logic_levels(netlist, design.stages))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise QapError(
+            f"{design.directory}: what Yosys wrote of the RTL cannot be read ({type(error).__name__}: {error}): `qap doctor` says "
+            "whether its version fits"
+        ) from None
 
 
 def load_synthesis(design: Design) -> Cost | None:

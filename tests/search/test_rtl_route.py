@@ -364,6 +364,7 @@ def test_the_time_of_a_synthesis_is_limited_and_more_time_is_used(
     verdict, lines = _judged(study, data, *limited)
     where = f" ({large})" if len(judged.judged) > 1 else ""
     sentence = f"RTL not synthesised{where}: Yosys has not finished after 0 s: the design is too large for that time"
+    sentence += ": raise firmware.synthesis_seconds, or use fewer weights or bits"
     assert verdict.missing == (sentence,)
     assert tried == [large], "what was synthesised earlier is read"
     assert sentence in lines
