@@ -100,8 +100,8 @@ def read_results(folder: Path, design: Design) -> Cost:
         return _cost(cells, logic_levels(netlist, design.stages))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise QapError(
-            f"{design.directory}: what Yosys wrote of the RTL cannot be read ({type(error).__name__}: {error}): `qap doctor` says "
-            "whether its version fits"
+            f"{design.directory}: what Yosys wrote of the RTL cannot be read ({type(error).__name__}: {error}): `qap doctor` "
+            "says whether its version fits"
         ) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,9 @@ def test_a_hanging_make(how: str, tools: Path, tmp_path: Path, pids: Path) -> No
 @BOTH
 def test_a_hanging_verilator(how: str, tools: Path, tmp_path: Path, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = Verilator(_tool(tools, "verilator_bin", how, pids), tmp_path)
-    monkeypatch.setattr("qap.rtl.simulate.verilator", lambda: tool)
-    monkeypatch.setattr("qap.rtl.simulate._runtime", lambda *given: tmp_path)
+    simulate = import_module("qap.rtl.simulate")  # the package has a function of that name
+    monkeypatch.setattr(simulate, "verilator", lambda: tool)
+    monkeypatch.setattr(simulate, "_runtime", lambda *given: tmp_path)
     design = _design(tmp_path / "design")
     message = r"design: the simulation of the RTL is not built after 0 s: .*\(Verilator was stopped\): use fewer weights"
     _in_time(lambda: build_simulation(design, timeout=SECONDS), message, pids)
