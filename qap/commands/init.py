@@ -52,6 +52,9 @@ def run(options: argparse.Namespace) -> int:
     """Look, write; return the exit code."""
     output: Path = options.output
     _check(options)
+    names, classes = _named(options.data)
+    paths = [_found(name) for name in names]
+    _check_output(output)
     from qap.commands.init_answer import Wishes
     from qap.commands.init_look import look, one_hot
     from qap.commands.init_roles import roles
@@ -60,8 +63,6 @@ def run(options: argparse.Namespace) -> int:
     from qap.config.schema import Study
     from qap.files import write_text
 
-    names, classes = _named(options.data)
-    paths = [_found(name) for name in names]
     files = [path for found in paths for path in found]
     of_files = tuple(name for name, found in zip(classes, paths, strict=False) for _ in found)
     wishes = Wishes(options.label, options.weight, tuple(options.targets), of_files, options.cut)
@@ -88,12 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse what cannot be, before anything is read."""
-    output: Path = options.output
-    if output.exists():
-        raise InputError(f"--output: {output} is there already and stays as it is: choose another name")
-    if not output.parent.is_dir():
-        raise InputError(f"--output: {output.parent}: no such directory")
+    """Refuse words that do not go together."""
     if options.label is not None and options.targets:
         raise InputError("--label is for classes and --targets for numbers to be learnt: give one of them")
     each = [text for text in options.data if _class_file(text)]
@@ -104,6 +100,14 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("CLASS=FILE says what the classes are: leave out --label and --targets")
     if each and len({text.partition("=")[0] for text in each}) < 2:
         raise InputError(f"expected two classes or more, received one: {each[0]}")
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a place where the study file cannot go, before anything is read."""
+    if output.exists():
+        raise InputError(f"--output: {output} is there already and stays as it is: remove it, or add --output OTHER.yaml")
+    if not output.parent.is_dir():
+        raise InputError(f"--output: {output.parent}: no such directory")
 
 
 def _class_file(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,6 +211,26 @@ class _Looking:
                 one.add(element.of(column, 0.0)[keep])
 
 
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse a table of text whose first line does not hold the names of its columns, separated as they should be.
+
+    Raises
+    ------
+    InputError
+    """
+    sign = "\t" if ".tsv" in path.suffixes else ","
+    other = next((one for one in ";\t, " if len(names) == 1 and one in names[0].strip()), None)
+    if other is not None:
+        called = {"\t": "tabs", ",": "commas", " ": "spaces", ";": "semicolons"}
+        raise InputError(
+            f"{path}: expected columns separated by {called[sign]}, received {called[other]} ({names[0][:30]!r}): write it with "
+            "commas (and points in numbers) as .csv, or with tabs as .tsv"
+        )
+    numbers = [name for name in names if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", name)]
+    if len(numbers) > len(names) / 2 and not set(numbers) <= {str(number) for number in range(len(names) + 1)}:
+        raise InputError(f"{path}: expected the names of the columns in the first line, received {', '.join(names[:4])}")
+
+
 def _elements_taken(counts: np.ndarray) -> int:
     """Return how many elements of a jagged column are features: enough for most events."""
     share = np.cumsum(counts) / counts.sum()
@@ -261,6 +282,8 @@ def look(
     for number, path in enumerate(files):
         source = open_source(path, tree)
         if not number:
+            if {".csv", ".tsv"} & set(path.suffixes):
+                _check_names(path, list(source.columns))
             taken, unread = _known(source.columns)
             looking, roles = _Looking(taken, source.columns), source.roles
             if not taken:

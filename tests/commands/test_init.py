@@ -117,6 +117,22 @@ def test_qaps_own_format_and_the_embedded_jets(init: Any) -> None:
     assert study["data"]["input"] == {"bits": 10, "integer": 2}
 
 
+def test_a_table_of_text_that_is_separated_otherwise_or_has_no_names(init: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    found = frame(300)
+    for name, message, settings in (
+        ("a.csv", "separated by commas, received semicolons ('pt;eta", {"sep": ";"}),
+        ("b.csv", "separated by commas, received tabs", {"sep": "\t"}),
+        ("c.tsv", "separated by tabs, received commas", {"sep": ","}),
+        ("d.csv", "expected the names of the columns in the first line", {"header": False}),
+    ):
+        found.to_csv(name, index=False, **settings)
+        assert main(["init", name]) == 2
+        assert message in capsys.readouterr().err
+    found.columns = [str(number) for number in range(7)] + ["label"]
+    found.to_csv("e.csv", index=False)
+    assert init("e.csv")[1]["data"]["label"] == "label", "numbers may be names"
+
+
 def test_one_hot_columns_and_a_label_without_a_name(init: Any) -> None:
     found = frame()
     for name in "gqt":
