@@ -60,6 +60,17 @@ class Cost:
         Totals, for example ``ebops``.
     layers : mapping of str to (mapping of str to Figure)
         The same by layer name.
+
+    Examples
+    --------
+    >>> import qap
+    >>> from qap.candidate import Figure
+    >>> ebops = Figure(45_498, "counted on the quantized weights")
+    >>> cost = qap.Cost({"ebops": ebops, "LUT": Figure(54_000, "estimated", low=39_000, high=89_000)})
+    >>> cost["ebops"]
+    45498
+    >>> cost
+    Cost(ebops 45,498, LUT 54,000 (39,000–89,000))
     """
 
     figures: Mapping[str, Figure]
@@ -121,6 +132,13 @@ class Parity:
         The first layer whose output differs, None when all events are exact.
     reference : {'float32', 'float64'}
         Arithmetic of the QKeras side.
+
+    Examples
+    --------
+    >>> import qap
+    >>> parity = qap.Parity(events=1000, exact=999, max_difference=0.125, first_layer="fc2")
+    >>> parity.proven, parity.fraction
+    (False, 0.999)
     """
 
     events: int

@@ -33,6 +33,13 @@ def significant_bits(values: np.ndarray, fractional: int = FINEST) -> np.ndarray
     Returns
     -------
     int64 array of the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qap.digits import significant_bits
+    >>> significant_bits(np.array([0.5, 0.75, -1.25, 0.0])).tolist()
+    [1, 2, 3, 0]
     """
     integers = np.abs(np.rint(np.ldexp(values, fractional))).astype(np.int64)
     lowest = integers & -integers
@@ -44,6 +51,13 @@ def signed_digits(integers: np.ndarray) -> np.ndarray:
     """Return the number of non-zero digits of each integer from 0 in canonical signed form (−1, 0, 1, no two neighbours).
 
     It is the fewest powers of two that the integer is a sum or difference of. Avizienis, IRE Trans. EC-10 (1961) 389.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qap.digits import signed_digits
+    >>> signed_digits(np.array([0, 7, 8, 11])).tolist()
+    [0, 2, 1, 3]
     """
     return np.bitwise_count(integers ^ 3 * integers).astype(np.int64)
 

@@ -50,6 +50,15 @@ class Granularity:
     ------
     InputError
         A kind that does not exist, or numbers that it cannot have.
+
+    Examples
+    --------
+    >>> from qap.granularity import Granularity
+    >>> granularity = Granularity.parse("block(4,1)")
+    >>> granularity.numbers
+    (4, 1)
+    >>> granularity.structured, Granularity.parse("neuron").structured
+    (False, True)
     """
 
     kind: str = "weight"
@@ -193,6 +202,16 @@ def mask(scores: np.ndarray, sparsity: float, granularity: Granularity = WEIGHT,
     ------
     InputError
         The granularity does not fit the kernel, or cannot give the sparsity; the message has the nearest that it can.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qap.granularity import Granularity, mask
+    >>> magnitudes = np.array([[4.0, 1.0], [3.0, 2.0], [5.0, 6.0]])
+    >>> mask(magnitudes, 0.5, where="fc1").tolist()
+    [[True, False], [False, False], [True, True]]
+    >>> mask(magnitudes, 0.5, Granularity.parse("neuron"), where="fc1").tolist()
+    [[True, False], [True, False], [True, False]]
     """
     scores = np.asarray(scores)
     whole = granularity.kind == "layer"

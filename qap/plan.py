@@ -46,6 +46,15 @@ class LayerPlan:
     ------
     InputError
         A sparsity outside [0, 1), or a sparsity above 0 with weights that have no zero.
+
+    Examples
+    --------
+    >>> import qap
+    >>> layer = qap.LayerPlan(qap.Precision(6), qap.Precision(10, 2), qap.Precision(6, 2, signed=False), sparsity=0.5)
+    >>> print(layer.weight, layer.activation)
+    quantized_bits(6,0) quantized_relu(6,2)
+    >>> layer.activation.ap_fixed
+    'ap_ufixed<6,2>'
     """
 
     weight: Precision
@@ -173,6 +182,20 @@ class Plan:
     layers : tuple of (str, LayerPlan)
     inputs : InputPlan, optional
         What the network rounds its inputs to (None: it takes them on the data's own grid).
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import qap
+    >>> hidden = qap.LayerPlan(qap.Precision(6), qap.Precision(10, 2), qap.Precision(6, 2, signed=False), sparsity=0.5)
+    >>> output = qap.LayerPlan(qap.Precision(8), qap.Precision(12, 3))
+    >>> plan = qap.Plan((("fc1", hidden), ("output", output)))
+    >>> plan
+    Plan(df02cb1472b3: fc1 w6a6 50%, output w8)
+    >>> plan.map(lambda name, layer: replace(layer, sparsity=0.8))["output"].sparsity
+    0.8
+    >>> qap.Plan.from_dict(plan.to_dict()) == plan
+    True
     """
 
     layers: tuple[tuple[str, LayerPlan], ...]

@@ -45,6 +45,17 @@ class Precision:
     ------
     InputError
         A width that no quantizer has.
+
+    Examples
+    --------
+    >>> import qap
+    >>> precision = qap.Precision.parse("quantized_bits(6,0)")
+    >>> precision.step, precision.low, precision.high
+    (0.03125, -1.0, 0.96875)
+    >>> precision.ap_fixed
+    'ap_fixed<6,1>'
+    >>> precision.quantize([0.1, 0.5, 3.0]).tolist()
+    [0.09375, 0.5, 0.96875]
     """
 
     bits: int

@@ -329,7 +329,7 @@ def test_the_rooms_of_the_design_are_those_of_the_imports() -> None:
 
 
 def test_examples_of_docstrings_run() -> None:
-    package = Path(qap.__file__).parent
+    package, seen = Path(qap.__file__).parent, set()
     for path in sorted(package.rglob("*.py")):
         if ">>> " in path.read_text():
             parts = path.relative_to(package.parent).with_suffix("").parts
@@ -337,6 +337,8 @@ def test_examples_of_docstrings_run() -> None:
             failed, tried = doctest.testmod(module)
             assert tried, f"{path.name}: its examples are not found"
             assert not failed, path.name
+            seen.add(path.stem)
+    assert {"plan", "precision", "load", "candidate", "architecture", "granularity", "summary"} <= seen
 
 
 def _blocks(name: str, kind: str = "python") -> list[str]:

@@ -237,7 +237,7 @@ def described(docstring: str) -> str:
         if name in ("Parameters", "Attributes", "Returns", "Yields", "Raises"):
             out.append(f"*{name}*\n\n" + "\n".join(_entries(body)))
         elif name == "Examples":
-            out.append(f"*{name}*\n\n```python\n{inspect.cleandoc(body)}\n```")
+            out.append(f"*{name}*\n\n```pycon\n{inspect.cleandoc(body)}\n```")
         else:
             out.append(f"*{name}*\n\n{_text(body).strip()}")
     return "\n\n".join(part for part in out if part)

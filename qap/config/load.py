@@ -106,6 +106,17 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
     ------
     InputError
         A missing file, no YAML, an unknown key (with the nearest known one), a wrong type or value.
+
+    Examples
+    --------
+    >>> import qap
+    >>> config = qap.load_config(None, ["search.trials=50", "model.hidden=[32, 16]"])
+    >>> config.search.trials, config.model.hidden, config.train.batch
+    (50, [32, 16], 1024)
+    >>> qap.load_config(None, ["search.trails=50"])
+    Traceback (most recent call last):
+        ...
+    qap.errors.InputError: study: unknown key search.trails (did you mean 'trials'?)
     """
     tree: Any = {}
     where = "study"

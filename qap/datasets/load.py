@@ -174,6 +174,17 @@ def load_dataset(
         OpenML's set without a network.
     ToolMissingError
         The package that ships the images or reads the files is not installed.
+
+    Examples
+    --------
+    >>> import qap
+    >>> data = qap.load_dataset(qap.load_config(None, ["data.train_events=1000"]).data)
+    >>> data.class_names, len(data.feature_names)
+    (('g', 'q', 'w', 'z', 't'), 16)
+    >>> len(data.train), data.train.x.shape
+    (1000, (1000, 16))
+    >>> print(data.input)
+    quantized_bits(10,2)
     """
     data = data or Data()
     table = load_table(data, folder, watch=watch, say=say)

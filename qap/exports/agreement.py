@@ -53,6 +53,15 @@ def agree(model: Sequence[np.ndarray], export: Sequence[np.ndarray], labels: np.
     ------
     InputError
         Other shapes, or no events.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qap
+    >>> ours, theirs = np.array([[1.0, 2.0], [3.0, 0.0]]), np.array([[1.0, 2.0], [3.0, 0.5]])
+    >>> found = qap.agree([ours], [theirs], labels=np.array([1, 1]))
+    >>> found.exact, found.max_difference, found.agreement, found.accuracy
+    (1, 0.5, 1.0, 0.5)
     """
     shapes = [array.shape for array in model], [array.shape for array in export]
     if shapes[0] != shapes[1] or not model or not len(model[0]):

@@ -94,6 +94,16 @@ def anomaly_score(inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     ------
     InputError
         Outputs of neither shape, or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qap
+    >>> events = np.array([[0.5, 0.25], [1.0, -1.0]])
+    >>> qap.anomaly_score(events, np.array([[0.5, 0.75], [0.0, 0.0]])).tolist()
+    [0.125, 1.0]
+    >>> qap.anomaly_score(events, np.array([[3.5], [0.5]])).tolist()
+    [3.5, 0.5]
     """
     if not np.all(np.isfinite(outputs)):
         raise InputError("outputs: expected finite numbers, received NaN or infinity")
@@ -145,6 +155,16 @@ def anomaly_points(
     ------
     InputError
         A fraction outside (0, 1), scores that are not finite, weights that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qap
+    >>> from qap.metrics.anomaly import Scores
+    >>> background, signal = Scores(np.arange(1000.0)), Scores(np.arange(900.0, 1100.0))
+    >>> (point,) = qap.anomaly_points(background, {"signal": signal}, [0.01])
+    >>> round(point.threshold), point.accepted.value, point.efficiency["signal"].value
+    (989, 0.01, 0.55)
     """
     found = []
     for fraction in fractions:

@@ -32,6 +32,16 @@ class Scores:
     split : Split
     outputs : (events, outputs) array
         Logits or predictions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qap
+    >>> from qap.datasets.dataset import Split
+    >>> events = Split(np.zeros((4, 2)), np.array([0, 1, 1, 0]), np.ones(4))
+    >>> logits = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [4.0, 1.0]])
+    >>> qap.Scores("tagger", "classification", events, logits).value("accuracy")
+    0.75
     """
 
     name: str

@@ -99,6 +99,14 @@ def summary(arrays: Mapping[str, np.ndarray], options: Options | None = None) ->
     ------
     InputError
         Arrays that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qap
+    >>> found = qap.summarise({"labels": np.array([0, 0, 1, 1]), "scores": np.array([0.1, 0.4, 0.35, 0.8])})
+    >>> found["accuracy"], found["auc"], found["confusion"]
+    (0.75, 0.75, [[2.0, 0.0], [1.0, 1.0]])
     """
     wanted = options or Options()
     kind, remarks = kind_of(arrays["scores"], wanted.kind)

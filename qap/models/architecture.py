@@ -58,6 +58,19 @@ class Architecture:
     ------
     InputError
         Shapes that do not fit together, names that occur twice, a residual connection to a layer that is not there.
+
+    Examples
+    --------
+    >>> import qap
+    >>> network = qap.Architecture.mlp(16, [64, 32, 32], 5)
+    >>> print(network)
+    16-64-32-32-5
+    >>> network.shapes["fc2"]
+    (64, 32)
+    >>> layers = "model.layers=[{filters: 8, kernel_size: [3, 3], pool: max(2)}, {units: 32}]"
+    >>> model = qap.load_config(None, ["model.shape=[8, 8, 1]", layers]).model
+    >>> print(qap.Architecture.of(model, 64, 10))
+    8×8×1-conv(3×3,8)-max(2)-32-10
     """
 
     inputs: int

@@ -58,6 +58,16 @@ def pruning_steps(
     ------
     InputError
         A schedule without a step, or a batch larger than the training split.
+
+    Examples
+    --------
+    >>> import qap
+    >>> config = qap.load_config(None, ["train.epochs=10", "prune.frequency=40"])
+    >>> steps, sparsity = qap.pruning_steps(config.prune, config.train, events=20_480, sparsity=0.8)
+    >>> steps.tolist()
+    [0, 40, 80, 200]
+    >>> sparsity.round(3).tolist()
+    [0.0, 0.7, 0.8, 0.8]
     """
     section, last = prune.layers.get(layer, prune), train.epochs * steps_per_epoch(events, train.batch)
     pruning = Pruning.from_fractions(section.schedule, section.begin, section.end, section.frequency, last)
