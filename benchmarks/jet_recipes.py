@@ -31,7 +31,7 @@ from qap.datasets.generator.settings import Jets, read_settings
 from qap.files import write_bytes
 from qap.metrics.bootstrap import bootstrap
 from qap.metrics.classification import accuracy, auc_per_class
-from qap.report.figures import DPI, styled_figure
+from qap.report.style import DPI, styled_figure
 from qap.report.view import PALETTE
 
 RECIPES = {

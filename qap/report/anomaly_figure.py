@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from qap.metrics.anomaly import AnomalyPoint
-from qap.report.figures import styled_figure
+from qap.report.style import styled_figure
 from qap.report.view import PALETTE
 
 COLUMNS = 2

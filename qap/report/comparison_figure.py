@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from qap.report.comparison import Line, Method, score_name
-from qap.report.figures import FLOAT_COLOUR, FRONT_COLOUR, KINDS, TRIED_COLOUR, save_figure, styled_figure
+from qap.report.style import FLOAT_COLOUR, FRONT_COLOUR, KINDS, TRIED_COLOUR, save_figure, styled_figure
 
 
 def comparison(rows: Sequence[Method], lines: Sequence[Line], data: str, events: int) -> Figure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,27 +21,23 @@ from qap.datasets.dataset import Dataset, Split
 from qap.datasets.hold_back import hold_back
 from qap.errors import InputError, QapError
 from qap.firmware.project import SETTINGS
-from qap.metrics import classification, regression
-from qap.metrics.bootstrap import Statistic, bootstrap, paired_difference
-from qap.metrics.calibration import probabilities
+from qap.metrics.bootstrap import paired_difference
 from qap.metrics.evaluate import Metrics, evaluate
 from qap.models.builders import set_weights
 from qap.report.data import (
     Comparison,
-    Curve,
     FrontEntry,
     Left,
     PlanLayer,
-    Reference,
     Report,
-    TargetErrors,
     Tried,
     layer_entries,
 )
 from qap.report.distributions import distributions
+from qap.report.quality import Reference
+from qap.report.scoring import drawn, scored, statistic, target_names
 from qap.report.sections import (
     BootstrapSection,
-    Calibration,
     DataSection,
     ModelSection,
     PartSection,
@@ -63,82 +58,6 @@ TRIED_FIGURES = (
     "latency_cycles", "latency_ns", "II",
 )  # fmt: skip
 """Figures of cost that are kept of every candidate tried, beside its EBOPs."""
-CUTS = 41
-"""Cuts on a class's probability at which its efficiency is given, from 0 to 1."""
-
-
-def _quality(data: Dataset, outputs: np.ndarray, config: Config) -> dict[str, Any]:
-    """Return the fields of `Quality` for outputs on the test split."""
-    test, drawn = data.test, _drawn(config)
-    if data.task == "regression":
-        errors = zip(
-            regression.rmse_per_target(test.y, outputs, test.weight),
-            regression.bias_per_target(test.y, outputs, test.weight),
-            regression.resolution_per_target(test.y, outputs, test.weight),
-            strict=True,
-        )
-        return {
-            "rmse": bootstrap(_statistic(data, outputs), len(test), weights=test.weight, **drawn),
-            "targets": tuple(
-                TargetErrors(name=name, rmse=rmse, bias=bias, resolution=resolution)
-                for name, (rmse, bias, resolution) in zip(target_names(data), errors, strict=True)
-            ),
-        }
-    metrics = replace(wanted_metrics(config, data.class_names), names=("auc", "signal_efficiency"))
-    found = evaluate(data.task, test, outputs, metrics)
-    return {
-        "accuracy": bootstrap(_statistic(data, outputs), len(test), weights=test.weight, **drawn),
-        "auc": found["auc"],
-        "auc_per_class": tuple(classification.auc_per_class(test.y, outputs, test.weight, "logits")),
-        "signal_efficiency": found["signal_efficiency"],
-        "roc": tuple(Curve.of(*curve) for curve in classification.roc(test.y, outputs, test.weight, "logits")),
-        "efficiency": efficiencies(test.y, outputs, test.weight),
-        "calibration": Calibration.of(test.y, outputs, test.weight),
-        "confusion": tuple(map(tuple, classification.confusion(test.y, outputs, test.weight, "logits").tolist())),
-    }
-
-
-def efficiencies(labels: np.ndarray, outputs: np.ndarray, weights: np.ndarray) -> tuple[Curve, ...]:
-    """Return for each class what a cut p ≥ c on its probability keeps of its events and of all others.
-
-    Parameters
-    ----------
-    labels : (events,) integers from 0
-    outputs : (events, classes) or (events, 1) array
-        Logits.
-    weights : (events,) array
-
-    Returns
-    -------
-    tuple of Curve
-        At 41 cuts c at equal steps from 0 to 1, rounded to 4 digits after the point.
-    """
-    found, truth = probabilities(outputs, "logits"), np.asarray(labels).astype(np.int64)
-    cuts = np.linspace(0.0, 1.0, CUTS)
-    curves = []
-    for k in range(found.shape[1]):
-        passed = np.clip(np.floor(found[:, k] * (CUTS - 1) + 1e-9).astype(np.int64), 0, CUTS - 1)
-        sides = []
-        for side in (truth == k, truth != k):
-            counts = np.bincount(passed[side], weights[side], len(cuts))
-            kept = counts[::-1].cumsum()[::-1] / (counts.sum() or 1.0)
-            sides.append(tuple(round(float(value), 4) for value in kept))
-        curves.append(Curve(signal=sides[0], background=sides[1]))
-    return tuple(curves)
-
-
-def _drawn(config: Config) -> dict[str, int]:
-    """Return how replicas are drawn: the same events for all candidates."""
-    return {"replicas": config.report.bootstrap, "seed": config.seed}
-
-
-def _statistic(data: Dataset, outputs: np.ndarray) -> Statistic:
-    """Return the score on the test split as a function of event weights."""
-    test = data.test
-    if data.task == "regression":
-        return lambda weight: regression.rmse(test.y, outputs, weight)
-    right = (classification.predicted(outputs, "logits") == test.y).astype(np.float64)
-    return lambda weight: float(weight @ right / weight.sum())
 
 
 def _validation(metrics: Mapping[str, float], metric: str) -> dict[str, Any]:
@@ -148,11 +67,6 @@ def _validation(metrics: Mapping[str, float], metric: str) -> dict[str, Any]:
         found[f"{metric}_selection"] = metrics[f"{metric}_selection"]
     further = {name.removesuffix("_validation"): value for name, value in metrics.items() if name.endswith("_validation")}
     return {**found, "validation": {name: value for name, value in further.items() if name != metric}}
-
-
-def target_names(data: Dataset) -> tuple[str, ...]:
-    """Return names for the regression targets."""
-    return tuple(f"target {i}" for i in range(1, data.outputs + 1)) if data.task == "regression" else ()
 
 
 def _data(data: Dataset, held: Split) -> DataSection:
@@ -211,7 +125,7 @@ def _entry(study: Study, one: Judged, context: Context) -> FrontEntry:
     cost, remarks = _whole_cost(study, candidate, model, context)
     where = distributions(model, candidate.architecture, candidate.plan, candidate.weights or {}, context.data.validation.x)
     return FrontEntry(
-        **_quality(context.data, one.outputs, study.config),
+        **scored(context.data, one.outputs, study.config),
         **_validation(candidate.metrics, _metric(context.data)),
         id=candidate.id,
         architecture=str(candidate.architecture),
@@ -221,6 +135,7 @@ def _entry(study: Study, one: Judged, context: Context) -> FrontEntry:
         parity=candidate.parity,
         firmware=None if candidate.parity is None else firmware.as_posix(),
         parity_rtl=candidate.parity_rtl,
+        losses={name: tuple(values) for name, values in candidate.losses.items()},
         rtl=rtl_directory(study, candidate).as_posix() if "latency_cycles_rtl" in cost.figures else None,
     )
 
@@ -242,7 +157,7 @@ def _reference(study: Study, best: Candidate, context: Context, held: Split) -> 
         metrics[f"{metric}_selection"] = metrics[f"{metric}_validation"]
         metrics[f"{metric}_validation"] = again
     return Reference(
-        **_quality(data, float_outputs(study, best, context), study.config),
+        **scored(data, float_outputs(study, best, context), study.config),
         **{**_validation(metrics, metric), "validation": {}},
         architecture=str(best.architecture),
     )
@@ -257,8 +172,8 @@ def _neighbours(verdict: Verdict, context: Context, config: Config) -> tuple[Com
             cheaper=cheaper.candidate.id,
             dearer=dearer.candidate.id,
             difference=paired_difference(
-                _statistic(data, dearer.outputs), _statistic(data, cheaper.outputs), len(data.test),
-                weights=data.test.weight, **_drawn(config),
+                statistic(data, dearer.outputs), statistic(data, cheaper.outputs), len(data.test),
+                weights=data.test.weight, **drawn(config),
             ),
         )
         for cheaper, dearer in itertools.pairwise(members)

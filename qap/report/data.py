@@ -26,9 +26,9 @@ from qap.files import write_text
 from qap.metrics.bootstrap import Interval
 from qap.plan import Plan
 from qap.report.distributions import Distribution
+from qap.report.quality import Quality, Reference
 from qap.report.sections import (
     BootstrapSection,
-    Calibration,
     DataSection,
     ModelSection,
     PartSection,
@@ -44,31 +44,6 @@ FORMAT_VERSION = 1
 
 CandidateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 """12 hexadecimal digits as a rule; it names files and places in the page."""
-
-
-class Curve(Section):
-    """A ROC curve from (0, 0) to (1, 1)."""
-
-    signal: tuple[float, ...]
-    background: tuple[float, ...]
-
-    @classmethod
-    def of(cls, signal: np.ndarray, background: np.ndarray) -> Self:
-        """Take the arrays of `qap.metrics.classification.roc`, rounded to 6 digits after the leading one."""
-        return cls(
-            signal=tuple(float(f"{value:.6e}") for value in signal),
-            background=tuple(float(f"{value:.6e}") for value in background),
-        )
-
-
-class TargetErrors(Section):
-    """The errors of one regression target on the test split, in its unit."""
-
-    name: str
-    rmse: float
-    bias: float
-    resolution: float
-    """Half the width of the central 68 %."""
 
 
 class LayerEntry(Section):
@@ -120,61 +95,6 @@ def layer_entries(
     )
 
 
-class Quality(Section):
-    """How good a model is; what has no suffix is on the test split. Fractions from 0 to 1, errors in target units."""
-
-    accuracy_selection: float | None = None
-    """On the events that the search chose with, where others were held back."""
-    accuracy_validation: float | None = None
-    """On the events held back from the search; where none were, on those that it chose with."""
-    accuracy: Interval | None = None
-    auc: float | None = None
-    """Macro one-vs-rest mean."""
-    signal_efficiency: float | None = None
-    """At the background efficiency of the study (section `search`)."""
-    auc_per_class: tuple[float, ...] = ()
-    roc: tuple[Curve, ...] = ()
-    """One curve per class."""
-    efficiency: tuple[Curve, ...] = ()
-    """Per class, what a cut on its probability keeps of the class and of the others; cuts at equal steps from 0 to 1."""
-    calibration: Calibration | None = None
-    confusion: tuple[tuple[float, ...], ...] = ()
-    """Events by true class (rows) and predicted class (columns)."""
-    rmse_selection: float | None = None
-    rmse_validation: float | None = None
-    rmse: Interval | None = None
-    targets: tuple[TargetErrors, ...] = ()
-    validation: Mapping[str, float] = {}
-    """Further metrics that are objectives, on the events of ``accuracy_validation`` or ``rmse_validation``."""
-
-    @property
-    def score(self) -> Interval:
-        """Accuracy of a classifier, RMSE of a regression, on the test split."""
-        found = self.accuracy if self.accuracy is not None else self.rmse
-        if found is None:
-            raise InputError("report: a model has neither accuracy nor rmse")
-        return found
-
-    @property
-    def score_validation(self) -> float:
-        """The same on the validation split."""
-        found = self.accuracy_validation if self.accuracy_validation is not None else self.rmse_validation
-        if found is None:
-            raise InputError("report: a model has neither accuracy_validation nor rmse_validation")
-        return found
-
-    @property
-    def score_selection(self) -> float | None:
-        """The same on the events that the search chose with; None where no others were held back."""
-        return self.accuracy_selection if self.accuracy_selection is not None else self.rmse_selection
-
-
-class Reference(Quality):
-    """The float model that the candidates started from."""
-
-    architecture: str
-
-
 class FrontEntry(Quality):
     """A candidate of the front."""
 
@@ -192,6 +112,8 @@ class FrontEntry(Quality):
     """Of the Verilog, clock by clock; None: it was not simulated."""
     rtl: str | None = None
     """Directory of the Verilog, relative to the report."""
+    losses: Mapping[str, tuple[float, ...]] = {}
+    """Of its training, by epoch: ``total``, ``hard`` and, with a teacher, ``soft``; empty in older studies."""
 
     @field_validator("firmware", "rtl")
     @classmethod

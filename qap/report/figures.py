@@ -2,61 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
-import mplhep
 import numpy as np
-from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
-from qap.report.data import Curve, FrontEntry, LayerEntry, Report
-from qap.report.view import PALETTE, inside, tagger, window
-
-STYLE = [
-    mplhep.style.ROOT,
-    {
-        "font.family": ["TeX Gyre Heros", "DejaVu Sans"],  # by name: a figure saved later, outside the style, keeps it
-        "font.size": 15, "axes.linewidth": 1.2, "xtick.major.size": 8, "xtick.minor.size": 4, "ytick.major.size": 8,
-        "ytick.minor.size": 4, "legend.fontsize": 12.5, "axes.titlesize": 13, "axes.titlelocation": "left",
-        "axes.prop_cycle": cycler(color=PALETTE), "text.parse_math": False,  # a $ in a class name is a $
-    },
-]  # fmt: skip
-DPI = 130
-KINDS = ("png", "pdf")
-MARGINS = {"left": 0.115, "right": 0.975, "bottom": 0.105, "top": 0.935}
-FRONT_COLOUR, FLOAT_COLOUR, TRIED_COLOUR = PALETTE[0], "black", "0.72"
-
-
-@contextmanager
-def styled_figure(width: float, height: float, margins: Mapping[str, float] | None = None) -> Iterator[Figure]:
-    """Give a styled figure; ticks and layout are made before the style is left, so that saving later keeps them.
-
-    Margins, where they are known, spare the search for a layout, which takes most of the time.
-    """
-    with matplotlib.style.context(STYLE):
-        figure = Figure(figsize=(width, height), layout=None if margins else "constrained")
-        if margins:
-            figure.subplots_adjust(**margins)
-        yield figure
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-
-
-def log_ticks(axis: Axis, low: float, high: float) -> None:
-    """Label a logarithmic axis with plain numbers: powers of ten, with 2 and 5 between them where there is room."""
-    axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 300 else (1.0, 2.0, 5.0)))
-    axis.set_minor_locator(LogLocator(subs=tuple(range(1, 10)), numticks=50))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e6 else f"{value:.0e}"))
-    axis.set_minor_formatter(NullFormatter())
+from qap.report.candidate_figures import candidate_figures
+from qap.report.data import FrontEntry, LayerEntry, Report
+from qap.report.quality import Curve
+from qap.report.style import (
+    FLOAT_COLOUR,
+    FRONT_COLOUR,
+    KINDS,
+    MARGINS,
+    TRIED_COLOUR,
+    log_ticks,
+    save_figure,
+    styled_figure,
+)
+from qap.report.view import PALETTE, best, inside, tagger, window
 
 
 def _score_label(report: Report) -> str:
@@ -209,15 +179,32 @@ def layers(report: Report) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure in the format of the file's name, under a temporary name first; the same figure gives the same file."""
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    figure.savefig(temporary, dpi=DPI, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
-    temporary.replace(path)
+def drawings(report: Report) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Yield the name of each figure of a report and what draws it.
+
+    Parameters
+    ----------
+    report : Report
+
+    Yields
+    ------
+    (str, callable)
+        ``front``, ``layers``, ``roc_<id>`` for each candidate with ROC curves, and of the best candidate on the validation
+        split ``training_<id>``, ``resources_<id>``, ``distributions_<id>``, ``reliability_<id>``, ``confusion_<id>`` and
+        ``residuals_<id>``, as far as the report has what they show.
+    """
+    yield "front", partial(front, report)
+    yield "layers", partial(layers, report)
+    for entry in report.front:
+        if entry.roc:
+            yield f"roc_{entry.id}", partial(roc, report, entry)
+    chosen = best(report)
+    for name, draw in candidate_figures(report, chosen):
+        yield f"{name}_{chosen.id}", draw
 
 
 def save_figures(report: Report, directory: Path) -> list[Path]:
-    """Draw every figure of a report and save it as PNG and as PDF.
+    """Draw every figure of a report (see `drawings`) and save it as PNG and as PDF.
 
     Parameters
     ----------
@@ -228,13 +215,11 @@ def save_figures(report: Report, directory: Path) -> list[Path]:
     Returns
     -------
     list of path
-        ``front``, ``layers``, and ``roc_<id>`` for each candidate with ROC curves, each ``.png`` and ``.pdf``.
+        ``<name>.png`` and ``<name>.pdf`` of each.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    drawn = [("front", partial(front, report)), ("layers", partial(layers, report))]
-    drawn += [(f"roc_{entry.id}", partial(roc, report, entry)) for entry in report.front if entry.roc]
     paths = []
-    for name, draw in drawn:
+    for name, draw in drawings(report):
         figure = draw()
         for kind in KINDS:
             paths.append(directory / f"{name}.{kind}")

@@ -11,12 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from qap.files import write_text
+from qap.report.curves import SEEN
 from qap.report.data import Comparison, FrontEntry, LayerEntry, Report
 from qap.report.payload import embedded, payload
 from qap.report.view import NEAR, best, near
 
 COLOURS = 10
 """Classes of the style sheet for curves: k0 to k9."""
+ROOM = 4_000_000
+"""Characters for what the page draws from; of very many curves, coarser ones are drawn where they do not fit."""
 
 CIRCUIT = {
     "da4ml_cost": "da4ml cost",
@@ -107,6 +110,15 @@ def script(found: Environment, *names: str) -> tuple[Markup, str]:
     return Markup(text), "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def fitted(report: Report) -> Markup:
+    """Return what the page draws from, its curves as fine as a pixel or, where that is too much, up to four times coarser."""
+    for seen in (SEEN, 2 * SEEN, 4 * SEEN):
+        found = embedded(payload(report, seen))
+        if len(found) < ROOM:
+            break
+    return found
+
+
 def render(report: Report) -> str:
     """Return the page as HTML.
 
@@ -133,7 +145,7 @@ def render(report: Report) -> str:
         near=near(report),
         margin=NEAR,
         colours=COLOURS,
-        data=embedded(payload(report)),
+        data=fitted(report),
         script=text,
         script_hash=digest,
     )

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 from qap.candidate import Candidate
 from qap.errors import InputError
 from qap.metrics.scores import LOWER_IS_BETTER, Scores
-from qap.report.figures import FLOAT_COLOUR, MARGINS, log_ticks, styled_figure
+from qap.report.style import FLOAT_COLOUR, MARGINS, log_ticks, styled_figure
 from qap.report.view import PALETTE
 from qap.training.job import Losses
 
@@ -158,9 +158,7 @@ def schedules(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str
     return figure
 
 
-def losses(
-    histories: Mapping[str, Sequence[Losses]], *, title: str = "", pruning: tuple[float, float] | None = None
-) -> Figure:
+def losses(histories: Mapping[str, Sequence[Losses]], *, title: str = "", pruning: tuple[float, float] | None = None) -> Figure:
     """Draw the losses of trainings over their epochs; with a teacher the soft loss in a panel of its own.
 
     Parameters

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from qap.errors import InputError
 from qap.files import write_text
+from qap.report.axes import AXES, axes, costs, scores
 from qap.report.data import FrontEntry, Report
 from qap.report.page import COLOURS, environment, script
-from qap.report.payload import embedded, studies_payload
+from qap.report.payload import embedded
 from qap.report.view import NEAR, best, near
 
 EVENTS = ("name", "task", "classes", "n_train", "n_validation", "n_test")
@@ -50,6 +52,46 @@ def differing(reports: Sequence[Report]) -> list[str]:
             what = ", ".join(f"{name} {getattr(report.data, name)} and not {getattr(first.data, name)}" for name in other)
             found.append(f"{report.name} is not on the events of {first.name} ({what}): do not compare their scores.")
     return found
+
+
+def studies_payload(named: Iterable[tuple[str, Report]]) -> dict[str, Any]:
+    """Return what the script draws of several studies' fronts.
+
+    Parameters
+    ----------
+    named : iterable of (str, Report)
+        Address of each study's page, relative to the one that is made; reports of one task.
+    """
+    pairs = list(named)
+    reports = [report for _, report in pairs]
+    return {
+        "percent": reports[0].metric == "accuracy",
+        "axes": axes(reports),
+        "studies": [
+            {
+                "name": report.name,
+                "data": report.data.name,
+                "page": page,
+                "reference": scores(report.reference),
+                "front": [
+                    {
+                        "id": entry.id,
+                        "architecture": entry.architecture,
+                        "scores": scores(entry),
+                        "cost": {name: value for name, value in costs(entry.cost.figures).items() if name in AXES},
+                        "plan": [
+                            f"{layer.name}: {layer.weight}"
+                            + (f" → {layer.activation}" if layer.activation is not None else "")
+                            + f", {100 * layer.sparsity:.0f} % zero"
+                            for layer in entry.layers
+                        ],
+                    }
+                    for entry in report.front
+                ],
+            }
+            for page, report in pairs
+        ],
+    }
 
 
 def render_studies(directories: Sequence[Path], reports: Sequence[Report], folder: Path) -> str:

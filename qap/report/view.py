@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qap.report.data import FrontEntry, Quality, Report, Tried
+from qap.report.data import FrontEntry, Report, Tried
+from qap.report.quality import Quality
+from qap.report.sections import PartSection
 
 PALETTE = (
     "#3f90da", "#bd1f01", "#ffa90e", "#832db6", "#2f9e44", "#a96b59", "#e76300", "#717581", "#92dadb", "#b9ac70",
@@ -61,3 +64,20 @@ def near(report: Report, margin: float = NEAR) -> FrontEntry | None:
 def tagger(report: Report, model: Quality, k: int) -> str:
     """Return the legend of one ROC curve: ``g tagger, AUC = 93.8 %``."""
     return f"{report.data.classes[k]} tagger, AUC = {100 * model.auc_per_class[k]:.1f} %"
+
+
+def part_of(report: Report) -> PartSection | None:
+    """Return what the part holds; a report of an earlier version names it only."""
+    return report.part or PartSection.of(str(report.firmware.get("Part", "")))
+
+
+def shown_losses(losses: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+    """Return the losses that are drawn: the total only where it is not the loss on labels or targets."""
+    hard = losses.get("hard")
+    shown = {name: losses[name] for name in ("total", "hard", "soft") if losses.get(name)}
+    return {name: line for name, line in shown.items() if name != "total" or hard is None or list(line) != list(hard)}
+
+
+def logarithmic(values: Sequence[float]) -> bool:
+    """Tell whether an axis of losses is logarithmic: they are all above 0 and differ by more than a factor of 10."""
+    return min(values, default=0.0) > 0 and max(values) > 10 * min(values)

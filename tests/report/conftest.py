@@ -18,18 +18,10 @@ from qap.models.architecture import Architecture
 from qap.models.builders import quantize_weights
 from qap.plan import LayerPlan, Plan
 from qap.precision import Precision
-from qap.report.compose import efficiencies
-from qap.report.data import (
-    Curve,
-    FrontEntry,
-    PlanLayer,
-    Reference,
-    Report,
-    TargetErrors,
-    Tried,
-    layer_entries,
-)
+from qap.report.data import FrontEntry, PlanLayer, Report, Tried, layer_entries
 from qap.report.distributions import Distribution
+from qap.report.quality import Curve, Reference, Residuals, TargetErrors
+from qap.report.scoring import efficiencies
 from qap.report.sections import (
     BootstrapSection,
     Calibration,
@@ -88,12 +80,13 @@ def quality(task: str, y: np.ndarray, found: np.ndarray) -> dict:
             regression.rmse_per_target(test, found_test),
             regression.bias_per_target(test, found_test),
             regression.resolution_per_target(test, found_test),
+            (Residuals.of(column) for column in (found_test - test).T),
             strict=True,
         )
         return {
             "rmse_validation": regression.rmse(validation, found_validation),
             "rmse": bootstrap(partial(regression.rmse, test, found_test), len(test), replicas=50),
-            "targets": [TargetErrors(name=n, rmse=r, bias=b, resolution=s) for n, r, b, s in columns],
+            "targets": [TargetErrors(name=n, rmse=r, bias=b, resolution=s, residuals=h) for n, r, b, s, h in columns],
         }
     return {
         "accuracy_validation": classification.accuracy(validation, found_validation),
@@ -161,6 +154,7 @@ def grid(task: str, architecture: Architecture, weights: dict[str, np.ndarray], 
             cost=cost,
             parity=Parity(4000, 4000, 0.0),
             firmware=f"candidates/{name}/firmware",
+            losses={name: [2.5 * 0.8**epoch / bits for epoch in range(20)] for name in ("total", "hard")},
             **quality(task, y, outputs(plan, quantize_weights(plan, pruned), x)),
         )
 

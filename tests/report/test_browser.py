@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from math import log
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qap.candidate import Cost, Figure, Parity
 from qap.report.data import FrontEntry, Report
 from qap.report.page import write_page
+from qap.report.quality import Quality
 from qap.report.studies_page import write_studies_page
 from qap.report.view import near
 
@@ -102,7 +104,8 @@ def test_every_panel_of_a_candidate(browser, page, full):
     assert titles == [
         "Bits and zero weights by layer", "Firmware against QKeras, bit by bit", "Resources, share of xcvu13p",
         "Timing, in bunch crossings", "ROC, each class against the rest, test split", "Efficiency against the cut", "Reliability",
-        "Confusion, test split [% of the true class]", "Weights and activations before they are quantized, and the chosen ranges",
+        "Confusion, test split [% of the true class]", "Training, mean loss of each epoch",
+        "Weights and activations before they are quantized, and the chosen ranges",
         "Plan and what became of it", "Cost", "Make it again",
     ]  # fmt: skip
     text = words(browser, "article")
@@ -118,6 +121,8 @@ def test_every_panel_of_a_candidate(browser, page, full):
     assert "LUT 100,000 (75,000–150,000)" in text
     assert f"qap train config.yaml --plan candidates/{entry.id}/plan.yaml" in text
     assert f"Expected calibration error {100 * entry.calibration.expected_error:.1f} %" in text
+    assert f"on the labels, at the end {entry.losses['hard'][-1]:.4g}" in text
+    assert browser.run("document.querySelectorAll('.losses li').length") == 1, "without a teacher total and hard are one line"
     assert browser.run("document.querySelectorAll('article .histograms figure svg').length") == 5, (
         "three weights, two activations"
     )
@@ -251,6 +256,17 @@ def test_a_regression(browser, regression_report, tmp_path):
     for target in shown.targets:
         assert f"{target.name} {float(f'{target.rmse:.4g}'):g}" in text
     assert "ROC" not in text
+    for k, target in enumerate(shown.targets):
+        browser.choose(".residual-target", str(k))
+        text = words(browser, "article")
+        assert f"{100 * target.residuals.below:.2f} % of the events below" in text
+        drawn = browser.run(
+            "[...document.querySelector('.panel:has(.residual-target) polyline.k0').points].map((p) => [p.x, p.y])"
+        )
+        heights = np.array([bottom - y for _, y in drawn[1:-1:2] for bottom in (drawn[0][1],)])
+        expected = np.array(target.residuals.shares)
+        np.testing.assert_allclose(heights / heights.max(), expected / expected.max(), atol=0.02)
+    quiet(browser, tmp_path / "report.html")
     assert "No number for LUT" in text
 
 
@@ -264,6 +280,17 @@ def test_without_estimates_the_page_says_so(browser, report, tmp_path):
     for phrase in ("No number for LUT, FF, DSP and BRAM", "No number for latency", remark, architecture):
         assert phrase in text
     assert browser.run("[...document.getElementById('axis-x').options].map((e) => e.value)")[0] == "ebops"
+
+
+def test_without_losses_the_page_says_so(browser, report, tmp_path):
+    """One epoch of training is a point, none is said."""
+    first, second = (report.front[k].model_copy(update={"losses": lines}) for k, lines in enumerate(({}, {"hard": (0.5,)})))
+    write_page(report.model_copy(update={"front": (first, second)}), tmp_path / "report.html")
+    browser.open(tmp_path / "report.html", f"#c-{first.id}")
+    assert "made before losses were kept: there are no training curves" in words(browser, "article")
+    browser.click("article nav button", 1)
+    assert browser.run("document.querySelectorAll('.panel:has(.losses) circle.point').length") == 1
+    quiet(browser, tmp_path / "report.html")
 
 
 def test_a_malicious_name_stays_text(browser, report, tmp_path):
@@ -321,9 +348,27 @@ def many(report: Report, count: int) -> Report:
     return report.model_copy(update={"front": tuple(front), "tried": tuple(tried)})
 
 
-def test_five_hundred_candidates(browser, full, tmp_path):
+def doubled(report: Report) -> Report:
+    """Return a report of twice as many classes, each as its first half."""
+
+    def twice(model: Quality) -> Quality:
+        names = ("auc_per_class", "roc", "efficiency")
+        confusion = tuple(row + row for row in model.confusion) * 2
+        return model.model_copy(update={"confusion": confusion} | {name: getattr(model, name) * 2 for name in names})
+
+    classes = tuple(f"{name} {side}" for side in ("left", "right") for name in report.data.classes)
+    return report.model_copy(
+        update={
+            "data": report.data.model_copy(update={"classes": classes}),
+            "reference": twice(report.reference),
+            "front": tuple(map(twice, report.front)),
+        }
+    )
+
+
+def test_five_hundred_candidates_of_ten_classes(browser, full, tmp_path):
     path = tmp_path / "report.html"
-    write_page(many(full, 500), path)
+    write_page(doubled(many(full, 500)), path)
     size, paint = path.stat().st_size, browser.open(path)
     print(f"500 candidates on the front: {size / 1e6:.2f} MB, first paint {paint:.2f} s")
     quiet(browser, path)

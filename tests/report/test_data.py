@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from qap.candidate import Parity
 from qap.errors import InputError
-from qap.report.data import Curve, Report
+from qap.report.data import Report
+from qap.report.quality import Curve
 from qap.report.table import front_table, write_front_csv
 
 COLUMNS = [

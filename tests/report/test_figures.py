@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from qap.report import figures, view
+from qap.report import figures, style, view
 from qap.report.data import Report, Tried
 
 
@@ -96,7 +96,7 @@ def test_saved_later_a_figure_looks_the_same(report):
         warnings.simplefilter("error")
         for draw in (figures.front, figures.layers, lambda r: figures.roc(r, r.front[0])):
             later = pixels(draw(report))
-            with figures.matplotlib.style.context(figures.STYLE):
+            with style.matplotlib.style.context(style.STYLE):
                 at_once = pixels(draw(report))
             np.testing.assert_array_equal(later, at_once)
 
@@ -111,9 +111,9 @@ def test_fonts_come_with_mplhep(report):
 
 
 def test_drawing_leaves_no_settings_behind(report):
-    before = dict(figures.matplotlib.rcParams)
+    before = dict(style.matplotlib.rcParams)
     figures.front(report)
-    assert dict(figures.matplotlib.rcParams) == before
+    assert dict(style.matplotlib.rcParams) == before
 
 
 def test_save_figures(report, regression_report, tmp_path):
@@ -122,13 +122,15 @@ def test_save_figures(report, regression_report, tmp_path):
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert names == sorted(path.name for path in paths)
     stems = ["front", "layers", *(f"roc_{entry.id}" for entry in short.front)]
+    stems += [f"{name}_{view.best(short).id}" for name in ("training", "distributions", "reliability", "confusion")]
     assert names == sorted(f"{stem}.{kind}" for stem in stems for kind in ("pdf", "png"))
     for path in (path for path in paths if path.suffix == ".png"):
         image = np.asarray(Image.open(path).convert("L"))
         assert min(image.shape) > 700
         assert (image < 128).mean() > 0.005  # something is drawn
-    names = [path.name for path in figures.save_figures(regression_report, tmp_path / "regression")]
-    assert names == ["front.png", "front.pdf", "layers.png", "layers.pdf"]
+    of = view.best(regression_report).id
+    found = dict(figures.drawings(regression_report))
+    assert list(found) == ["front", "layers", f"training_{of}", f"distributions_{of}", f"residuals_{of}"]
 
 
 @pytest.mark.parametrize("score", [0.5, 0.0])

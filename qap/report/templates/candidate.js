@@ -101,9 +101,9 @@ function keyOf(classes, areas, floats) {
 function rocPanel(one, data) {
   if (!one.roc) return null;
   const plot = framed(PANEL, 380, { low: 0, high: 1, label: "signal efficiency" }, { low: 1e-3, high: 1, log: true, label: "background efficiency" }, `ROC curves of ${one.id}, the float model dashed`);
-  const height = (value) => 10 ** (3 * (value / 10000 - 1));
+  const height = (value) => 10 ** (3 * (value / 1000 - 1));
   const draw = (curves, style) => curves?.forEach(([signal, background], k) => plot.drawing.append(svg("polyline", {
-    class: `curve ${style} k${k % 10}`, points: points(signal.map((value) => value / 10000), background.map(height), plot.across, plot.up),
+    class: `curve ${style} k${k % 10}`, points: points(summed(signal).map((value) => value / 1000), summed(background).map(height), plot.across, plot.up),
   })));
   draw(data.reference.roc, "dashed");
   draw(one.roc, "");
@@ -116,9 +116,10 @@ function efficiencyPanel(one, data) {
   const box = html("div");
   const draw = () => {
     const plot = framed(PANEL, 340, { low: 0, high: 1, label: `cut on the probability of ${data.classes[cutClass]}` }, { low: 0, high: 1, label: "efficiency" }, "Efficiency by cut");
-    const lines = (model, style) => model?.[cutClass]?.forEach(([cuts, kept], side) => plot.drawing.append(svg("polyline", {
-      class: `curve ${style} k${side}`, points: points(cuts.map((cut) => cut / 1000), kept.map((value) => value / 1000), plot.across, plot.up),
-    })));
+    const lines = (model, style) => model?.[cutClass]?.forEach((curve, side) => {
+      const [cuts, kept] = curve.map(summed);
+      plot.drawing.append(svg("polyline", { class: `curve ${style} k${side}`, points: points(cuts.map((cut) => cut / cuts.at(-1)), kept.map((value) => value / 1000), plot.across, plot.up) }));
+    });
     lines(data.reference.efficiency, "dashed");
     lines(one.efficiency, "");
     box.replaceChildren(plot.drawing);
@@ -181,6 +182,55 @@ function targetsPanel(one, data) {
   );
 }
 
+let residualTarget = 0;
+function residualsPanel(one, data) {
+  if (!one.residuals) return null;
+  const box = html("div");
+  const draw = () => {
+    const models = [[data.reference.residuals?.[residualTarget], "k1 dashed"], [one.residuals[residualTarget], "k0"]].filter(([found]) => found);
+    const end = Math.max(...models.map(([found]) => found.end));
+    const density = (found) => found.heights.map((height) => (height / 99) * found.peak * (found.heights.length / (2 * found.end)));
+    const high = Math.max(...models.flatMap(([found]) => density(found))) * 1.08;
+    const plot = framed(PANEL, 340, { low: -end, high: end, label: `prediction − target of ${data.targets[residualTarget]} [target units]` }, { low: 0, high, label: "fraction of events per target unit" }, "Residuals");
+    for (const [found, style] of models) {
+      const width = (2 * found.end) / found.heights.length;
+      const drawn = density(found);
+      const xs = [-found.end, ...drawn.flatMap((_, i) => [i * width - found.end, (i + 1) * width - found.end]), found.end];
+      const corners = points(xs, [0, ...drawn.flatMap((value) => [value, value]), 0], plot.across, plot.up);
+      if (style === "k0") plot.drawing.append(svg("polygon", { class: "fill light", points: corners }));
+      plot.drawing.append(svg("polyline", { class: `curve ${style}`, points: corners }));
+    }
+    plot.drawing.append(svg("line", { class: "axis", x1: plot.across(0), x2: plot.across(0), y1: plot.top, y2: plot.bottom }));
+    const [below, above] = one.residuals[residualTarget].out;
+    box.replaceChildren(plot.drawing, note(`Not drawn: ${percent(below, 2)} of the events below, ${percent(above, 2)} above the ends of the histogram.${models.length > 1 ? " Dashed: float." : ""}`));
+  };
+  const menu = html("select", { "aria-label": "target", class: "residual-target", change: (event) => { residualTarget = Number(event.target.value); draw(); } },
+    data.targets.map((name, i) => html("option", { value: i, selected: i === residualTarget ? "" : null }, name)));
+  draw();
+  return panel("Residuals, test split", html("label", {}, "target ", menu), box);
+}
+
+function lossesPanel(one, data) {
+  const title = "Training, mean loss of each epoch";
+  if (!one.losses) return panel(title, note("The study was made before losses were kept: there are no training curves."));
+  const lines = Object.entries(one.losses);
+  const values = lines.flatMap(([, [, losses]]) => losses);
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const log = least > 0 && most > 10 * least;
+  const last = Math.max(...lines.map(([, [epochs]]) => epochs.at(-1)));
+  const plot = framed(PANEL, 340, { low: 1, high: Math.max(last, 2), label: "epoch" },
+    log ? { low: least / 1.2, high: most * 1.2, log, label: "loss, training events" } : { low: Math.min(0, least), high: 1.06 * most || 1, label: "loss, training events" }, "Training curves");
+  const names = { total: "minimised", hard: data.targets.length ? "on the targets" : "on the labels", soft: "against the teacher" };
+  const styles = { total: "k7", hard: "k0", soft: "k1" };
+  for (const [name, [epochs, losses]] of lines) {
+    plot.drawing.append(epochs.length > 1
+      ? svg("polyline", { class: `curve ${styles[name]}`, points: points(epochs, losses, plot.across, plot.up) })
+      : svg("circle", { class: `point ${styles[name]}`, cx: plot.across(epochs[0]), cy: plot.up(losses[0]), r: 4 }));
+  }
+  const key = lines.map(([name, [, losses]]) => html("li", {}, svg("svg", { viewBox: "0 0 16 7" }, svg("path", { class: `curve ${styles[name]}`, d: "M0 3.5H16" })), `${names[name]}, at the end ${number(losses.at(-1))}`));
+  return panel(title, plot.drawing, html("ul", { class: "curves losses" }, key), note("Means over the training batches while the weights change, quantized and pruned as the method says; all trainings of the chain, one behind the other."));
+}
+
 function histogram(found, quantizer, label) {
   const [width, height, base] = [300, 120, 96];
   const across = scale(found.ends[0], found.ends[1], 6, width - 6);
@@ -189,7 +239,7 @@ function histogram(found, quantizer, label) {
   drawing.append(svg("rect", { class: "range", x: from, width: Math.max(to - from, 1), y: 4, height: base - 4 }));
   found.heights.forEach((value, i) => {
     const [a, b] = [across(found.ends[0] + (i * (found.ends[1] - found.ends[0])) / found.heights.length), across(found.ends[0] + ((i + 1) * (found.ends[1] - found.ends[0])) / found.heights.length)];
-    const tall = value ? Math.max((value / 999) * (base - 10), 1) : 0;
+    const tall = value ? Math.max((value / 99) * (base - 10), 1) : 0;
     drawing.append(svg("rect", { class: "fill", x: a + 0.4, width: b - a - 0.8, y: base - tall, height: tall }));
   });
   const levels = (found.range[1] - found.range[0]) / found.step;
@@ -276,6 +326,6 @@ function article(one, data, nav = "") {
     "article", { id: `c-${one.id}` },
     html("header", {}, html("h3", {}, `Candidate ${one.id}`), html("span", { class: "faint" }, one.architecture), nav, html("div", { class: "whole" }, told(one, data))),
     html("div", { class: "panels" }, layersPanel(one), parityPanel(one), resourcesPanel(one, data), timingPanel(one, data), rocPanel(one, data), efficiencyPanel(one, data),
-      calibrationPanel(one, data), confusionPanel(one, data), targetsPanel(one, data), distributionsPanel(one), planPanel(one), costPanel(one, data), reproducePanel(one, data)),
+      calibrationPanel(one, data), confusionPanel(one, data), targetsPanel(one, data), residualsPanel(one, data), lossesPanel(one, data), distributionsPanel(one), planPanel(one), costPanel(one, data), reproducePanel(one, data)),
   );
 }

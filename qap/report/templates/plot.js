@@ -60,3 +60,9 @@ function framed(width, height, x, y, title) {
 }
 
 const points = (xs, ys, across, up) => xs.map((x, i) => `${across(x).toFixed(1)},${up(ys[i]).toFixed(1)}`).join(" ");
+
+/** Undo the differences in which curves are kept. */
+function summed(steps) {
+  let sum = 0;
+  return steps.map((step) => (sum += step));
+}
