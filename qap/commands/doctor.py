@@ -29,7 +29,7 @@ The exit code is 0 where everything is there that a search needs, 3 where someth
 """
 STACK = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "qkeras", "hls4ml")
 EXTRAS = {
-    "readers": "ROOT, Parquet and CSV files of events",
+    "readers": "ROOT and Parquet files of events",
     "rtl": "Verilog by distributed arithmetic, simulated and synthesised",
     "exports": "ONNX and QONNX",
     "generator": "qap data build: jets and Level-1 events",
