@@ -40,7 +40,7 @@ FILES = (".json", ".html", ".csv", ".md", ".png", ".pdf", ".npz", ".yaml", ".yml
 KNOWN = {  # names of authors, journals, particles, units, programs and words of code that are written in capitals
     "AMD", "API", "ARM", "CI", "CPU", "DELIVERY", "DIR", "GB", "GPL", "GPU", "GeV", "GitHub", "HTCondor",
     "HistGradientBoostingClassifier", "ID", "IEEE", "ISO", "ISSCC", "JavaScript", "JetNet", "LHC", "LeCun", "MB", "MHz",
-    "MNIST", "NAME", "NPUs", "NaN", "NumPy", "PATH", "PATTERN", "PDF", "PNG", "PROJECT", "README", "SHA", "STAGE", "SVHN",
+    "MIT", "MNIST", "NAME", "NPUs", "NaN", "NumPy", "PATH", "PATTERN", "PDF", "PNG", "PROJECT", "README", "SHA", "STAGE", "SVHN",
     "SUPPORTED_STRUCTURES", "SciPost", "SciPy", "TeV", "URL", "UTC", "UltraScale", "WW", "ZZ",
 }  # fmt: skip
 
