@@ -181,8 +181,12 @@ def _valid(text: str, study: Any) -> None:
 
 def _said(look: Look, roles: Roles, output: Path) -> str:
     """Return in a few lines what was found, and the next command."""
+    from qap.commands.init_image import image
+
     kept = f" (the cut keeps {look.events:,})" if look.events < look.read else ""
-    lines = [f"{look.read:,} events{kept}, {len(roles.elements)} features"]
+    lines = [f"{look.read:,} events{kept}, {len(roles.elements)} feature{'s' if len(roles.elements) > 1 else ''}"]
+    if found := image(roles.elements):
+        lines.append(f"'{found.array}' is taken as {'×'.join(map(str, found.shape))}: a convolutional network")
     if roles.targets:
         lines.append(f"to be learnt: {', '.join(roles.targets)} ({roles.why['answer']})")
     else:
@@ -200,6 +204,9 @@ def _said(look: Look, roles: Roles, output: Path) -> str:
 
 def _record(look: Look, roles: Roles, output: Path) -> dict[str, Any]:
     """Return what was found as plain values."""
+    from qap.commands.init_image import image
+
+    found = image(roles.elements)
     return {
         "study": str(output), "files": [str(path) for path in look.files], "events": look.read, "kept": look.events,
         "features": [
@@ -208,5 +215,5 @@ def _record(look: Look, roles: Roles, output: Path) -> dict[str, Any]:
         ],
         "label": roles.label, "labels": dict(roles.labels), "targets": list(roles.targets), "why": roles.why["answer"],
         "classes": dict(roles.counts), "weight": roles.weight, "split_column": roles.part, "left_out": dict(roles.left_out),
-        "cut": roles.cut,
+        "cut": roles.cut, "shape": list(found.shape) if found else None,
     }  # fmt: skip

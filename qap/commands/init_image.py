@@ -61,6 +61,12 @@ def _shape(elements: Sequence[Seen]) -> tuple[int, ...]:
     return shape if len({one.base for one in elements}) == 1 and math.prod(shape) == len(elements) else ()
 
 
+def channels_first(elements: Sequence[Seen]) -> bool:
+    """Tell whether the features look like an image whose channels do not stand last, as they must."""
+    shape = _shape(elements)
+    return len(shape) == 3 and max(SMALLEST, shape[0] + 1) <= min(shape[1:])
+
+
 def _pixel_layers(side: int) -> list[dict[str, object]]:
     """Return convolutions with pooling until few rows or columns are left."""
     found: list[dict[str, object]] = []

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from qap.commands.init_answer import Wishes
-from qap.commands.init_image import Image, image
+from qap.commands.init_image import Image, channels_first, image
 from qap.commands.init_look import Look, Seen
 from qap.commands.init_roles import Roles
 from qap.datasets.scaling import MOST_SATURATED
@@ -322,14 +322,15 @@ def _holdback(found: Sizes) -> list[str]:
     return [] if found.holdback else [_line("holdback: 0", why)]
 
 
-def _network(found: Sizes) -> list[str]:
+def _network(roles: Roles, found: Sizes) -> list[str]:
     """Return the section `model`."""
     if found.image:
         return _convolutions(found.image, found)
     size = f"{found.weights:,} weights for {found.train:,} training events: {EVENTS_OF_A_WEIGHT} events or more for each"
     if EVENTS_OF_A_WEIGHT * found.weights > found.train:
         size = f"few events, {found.train:,} for training, so the smallest network: {found.weights:,} weights"
-    return [f"# {size}", f"hidden: {list(found.hidden)}", "activation: relu"]
+    hint = "# an image? With its channels last (rows, columns, channels) it would be given convolutions here"
+    return [f"# {size}", *([hint] if channels_first(roles.elements) else []), f"hidden: {list(found.hidden)}", "activation: relu"]
 
 
 def _convolutions(seen: Image, found: Sizes) -> list[str]:
@@ -363,7 +364,7 @@ def study_text(look: Look, roles: Roles, wishes: Wishes, place: Place) -> str:
     per_epoch = f"about {STEPS_OF_AN_EPOCH} steps an epoch, {BATCHES[0]} to {BATCHES[1]} events"
     sections = {
         "data": _data(look, roles, wishes, found, place),
-        "model": _network(found),
+        "model": _network(roles, found),
         "train": [
             _line(f"batch: {found.batch}", per_epoch),
             *(["learning_rate: 0.003"] if found.image else []),

@@ -236,13 +236,15 @@ def test_arrays_of_two_and_three_dimensions_are_given_convolutions(
 ) -> None:
     generator = np.random.default_rng(0)
     np.savez("a.npz", image=generator.integers(0, 256, (200, *shape)), label=np.arange(200) % 2)
-    _, study = init("a.npz")
+    printed, study = init("a.npz")
     config = load_config("study.yaml")
     network = Architecture.of(config.model, int(np.prod(shape)), 2)
     assert study["model"].get("shape") == wanted
     assert [layer.units for layer in network.layers if layer.kernel] == filters
     if wanted is None:
+        assert ("With its channels last" in Path("study.yaml").read_text()) == (len(shape) == 3)
         return
+    assert f"'image' is taken as {'×'.join(map(str, wanted))}: a convolutional network" in printed
     weights = sum(int(np.prod(kernel)) for kernel in network.shapes.values())
     assert f"'image' is one array for each event; {weights:,} weights for 120 training events" in Path("study.yaml").read_text()
     assert (study["search"]["strategy"], study["firmware"]["IOType"]) == ("grid", "io_stream")
@@ -295,7 +297,7 @@ def test_json_and_quiet(init: Any, capsys: pytest.CaptureFixture[str]) -> None:
     printed, _ = init("a.csv", "--json")
     record = json.loads(printed)
     assert record["label"] == "flavour"
-    assert record["events"] == EVENTS
+    assert (record["events"], record["shape"]) == (EVENTS, None)
     assert [one["name"] for one in record["features"] if one["integers"]] == ["tracks"]
     assert sum(record["classes"].values()) == EVENTS
     Path("study.yaml").unlink()
