@@ -22,6 +22,7 @@ MOST_OF_JAGGED = 8
 """Elements of an array of changing length that are looked at, and taken."""
 SHARE_OF_JAGGED = 0.9
 """So many events have no more elements than are taken."""
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Seen:
         None: more than 256 different ones.
     sample : (some,) array
         Finite values, spread evenly over the events.
+    odd : tuple of str
+        Of a column of text that holds mostly numbers: what is none.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Seen:
     counter: bool
     values: Mapping[str | float, int] | None
     sample: np.ndarray
+    odd: tuple[str, ...] = ()
 
     @property
     def constant(self) -> bool:
@@ -142,15 +146,24 @@ class _Texts:
 
     element: Element
     values: dict[str | float, int] | None = field(default_factory=dict)
+    odd: tuple[str, ...] | None = None
 
     def add(self, values: np.ndarray) -> None:
         """Take the values of some events."""
+        if self.odd is None:
+            self.odd = _odd(values)
         _count(self, values)
 
     def seen(self) -> Seen:
         """Return what was found."""
-        nan = float("nan")
-        return Seen(self.element.name, self.element.base, True, 0, nan, nan, False, False, self.values, np.zeros(0))
+        nan, odd = float("nan"), self.odd or ()
+        return Seen(self.element.name, self.element.base, True, 0, nan, nan, False, False, self.values, np.zeros(0), odd)
+
+
+def _odd(values: np.ndarray) -> tuple[str, ...]:
+    """Return what is no number in a column of text that holds mostly numbers."""
+    words = [str(value) for value in values if not NUMBER.fullmatch(str(value).strip())]
+    return tuple(dict.fromkeys(words)) if 2 * len(words) < len(values) else ()
 
 
 def _count(column: _Numbers | _Texts, values: np.ndarray) -> None:
@@ -226,7 +239,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
             f"{path}: expected columns separated by {called[sign]}, received {called[other]} ({names[0][:30]!r}): write it with "
             "commas (and points in numbers) as .csv, or with tabs as .tsv"
         )
-    numbers = [name for name in names if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", name)]
+    numbers = [name for name in names if NUMBER.fullmatch(name)]
     if len(numbers) > len(names) / 2 and not set(numbers) <= {str(number) for number in range(len(names) + 1)}:
         raise InputError(f"{path}: expected the names of the columns in the first line, received {', '.join(names[:4])}")
 

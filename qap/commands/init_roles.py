@@ -94,6 +94,8 @@ def _weight(look: Look, wishes: Wishes) -> tuple[Seen | None, dict[str, str]]:
 
 def _unfit(one: Seen, events: int) -> str | None:
     """Return why a column is no feature."""
+    if one.odd:
+        return f"{shown(map(repr, one.odd), 2)} among its numbers: write nan there, and these events are cut"
     if one.text:
         return f"text: {shown(one.values)}" if one.values is not None else "text"
     if one.bad > MOST_BAD * events:

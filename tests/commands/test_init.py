@@ -57,6 +57,7 @@ def test_a_table_of_text_with_all_that_stands_in_ntuples(init: Any) -> None:
     found["run"] = 362_760
     found["station"] = np.where(found.index % 2, "north", "south")
     found["hot"] = 1
+    found["answer"] = np.where(found.index % 100, "1.5", "?")
     found["event_weight"] = np.random.default_rng(1).uniform(0.5, 2, EVENTS)
     found["broken"] = np.where(found.index % 3, np.nan, 1.5)
     found.loc[3, "mass"] = np.inf
@@ -71,7 +72,7 @@ def test_a_table_of_text_with_all_that_stands_in_ntuples(init: Any) -> None:
     for reason in (
         "Event Number: counts events", "run: constant, 362760 in all events", "station: text: north, south", "hot: constant, 1",
         "broken: 67% of its values are NaN", "flavour_id: has as many events of each value as the classes",
-        "mass: ", "1 NaN or infinite", "tracks: ", "integers", "1,200 events", "3 classes: g ",
+        "answer: '?' among its numbers", "mass: ", "1 NaN or infinite", "tracks: ", "integers", "1,200 events", "3 classes: g ",
     ):  # fmt: skip
         assert reason in text, text
     assert printed.splitlines()[-1] == "written: study.yaml; next: qap search study.yaml"
