@@ -9,7 +9,7 @@ from itertools import cycle
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from qap.candidate import Figure as Amount
 from qap.report.data import FrontEntry, LayerEntry, Report
@@ -98,7 +98,7 @@ def resources(figures: Mapping[str, Amount], part: PartSection, *, title: str = 
         for kind in ("", "_post_synthesis")
         if f"{name}{kind}" in figures and part.resources.get(name)
     ]
-    with styled_figure(8.4, 1.7 + 0.55 * len(rows), {"left": 0.16, "right": 0.97}) as figure:
+    with styled_figure(8.4, 1.7 + 0.55 * len(rows), {"left": 0.185, "right": 0.97}) as figure:
         figure.subplots_adjust(bottom=0.85 / figure.get_figheight(), top=1 - 0.42 / figure.get_figheight())
         axes = figure.add_subplot()
         ends = []
@@ -115,7 +115,7 @@ def resources(figures: Mapping[str, Amount], part: PartSection, *, title: str = 
             axes.axvline(100, color=LIMIT_COLOUR, linewidth=2)
         axes.set_xlim(0, end)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_yticks(range(len(rows)), ["synthesised" if kind else name for name, kind, _, _ in rows])
+        axes.set_yticks(range(len(rows)), ["after synthesis" if kind else name for name, kind, _, _ in rows])
         axes.tick_params(axis="y", which="both", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -243,7 +243,7 @@ def _distribution(axes: Axes, found: Distribution | None, label: str) -> None:
     axes.tick_params(labelsize=11)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(3))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
 
 
 def residuals(found: Mapping[str, Mapping[str, Residuals]], *, title: str = "", unit: str = "target units") -> Figure:
@@ -258,7 +258,12 @@ def residuals(found: Mapping[str, Mapping[str, Residuals]], *, title: str = "", 
     """
     columns = min(len(found), 3)
     rows = -(-len(found) // columns)
-    with styled_figure(max(8.4, 4.4 * columns), 0.8 + (5.2 if rows == 1 else 3.6 * rows)) as figure:
+    width, height = max(7.6, 4.4 * columns), 0.8 + (5.2 if rows == 1 else 3.6 * rows)
+    margins = {
+        "left": 0.85 / width, "right": 1 - 0.3 / width, "bottom": 0.75 / height, "top": 1 - 0.4 / height,
+        "wspace": 0.25, "hspace": 0.3,
+    }  # fmt: skip
+    with styled_figure(width, height, margins) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (target, models) in zip(panels, found.items(), strict=False):
             for (name, one), (colour, style, width) in zip(models.items(), cycle(LINES), strict=False):

@@ -21,6 +21,7 @@ STYLE = [
         "font.family": ["TeX Gyre Heros", "DejaVu Sans"],  # by name: a figure saved later, outside the style, keeps it
         "font.size": 15, "axes.linewidth": 1.2, "xtick.major.size": 8, "xtick.minor.size": 4, "ytick.major.size": 8,
         "ytick.minor.size": 4, "legend.fontsize": 12.5, "axes.titlesize": 13, "axes.titlelocation": "left",
+        "axes.titley": 1.0,  # else every drawing measures all ticks to place the title
         "axes.prop_cycle": cycler(color=PALETTE), "text.parse_math": False,  # a $ in a class name is a $
     },
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from qap.config.load import load_config
 from qap.datasets.dataset import Dataset, prepare
 from qap.report.data import Report
 from qap.report.page import render
+from qap.report.view import best
 from qap.report.write import run_study
 from qap.search.study import Study
 
@@ -192,6 +193,28 @@ def test_what_the_page_draws_is_that_of_the_stored_models(studied, few: Dataset)
             assert (layer.outputs is None) == (layer.activation is None)
             if layer.outputs is not None:
                 assert sum(layer.outputs.counts) <= kernel.shape[-1] * len(few.validation)
+
+
+def test_training_curves_are_those_of_the_store(studied) -> None:
+    report, directory = studied
+    stored = {record.candidate.id: record.candidate.losses for record in Study.open(directory).records()}
+    for entry in report.front:
+        assert dict(entry.losses) == stored[entry.id]
+        assert len(entry.losses["hard"]) == 3, "one for each epoch"
+    assert (directory / "figures" / f"training_{best(report).id}.pdf").stat().st_size > 5000
+
+
+def test_residuals_are_those_of_the_stored_outputs(regressed, regression_data: Dataset) -> None:
+    report, directory = regressed
+    test = regression_data.test
+    for entry in report.front:
+        found = (_outputs(directory, entry.id).astype(np.float64) - test.y).T
+        for values, target in zip(found, entry.targets, strict=True):
+            histogram = target.residuals
+            bins = np.floor((values + histogram.end) / (2 * histogram.end) * len(histogram.shares)).astype(int)
+            for k in (0, 11, 20, 33):
+                assert histogram.shares[k] == pytest.approx(test.weight[bins == k].sum() / test.weight.sum(), abs=2e-3)
+            assert histogram.below == pytest.approx(np.average(values < -histogram.end, weights=test.weight), abs=1e-6)
 
 
 def test_every_candidate_tried_keeps_its_plan_and_its_cost(studied) -> None:

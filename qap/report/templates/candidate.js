@@ -212,14 +212,15 @@ function residualsPanel(one, data) {
 
 function lossesPanel(one, data) {
   const title = "Training, mean loss of each epoch";
-  if (!one.losses) return panel(title, note("The study was made before losses were kept: there are no training curves."));
+  if (!one.losses) return panel(title, note("There are no training curves: the candidate was not trained, or the study was made before losses were kept."));
   const lines = Object.entries(one.losses);
   const values = lines.flatMap(([, [, losses]]) => losses);
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const log = least > 0 && most > 10 * least;
+  const unit = data.targets.length ? "target units²" : "nat";
   const last = Math.max(...lines.map(([, [epochs]]) => epochs.at(-1)));
   const plot = framed(PANEL, 340, { low: 1, high: Math.max(last, 2), label: "epoch" },
-    log ? { low: least / 1.2, high: most * 1.2, log, label: "loss, training events" } : { low: Math.min(0, least), high: 1.06 * most || 1, label: "loss, training events" }, "Training curves");
+    log ? { low: least / 1.2, high: most * 1.2, log, label: `loss [${unit}]` } : { low: Math.min(0, least), high: 1.06 * most || 1, label: `loss [${unit}]` }, "Training curves");
   const names = { total: "minimised", hard: data.targets.length ? "on the targets" : "on the labels", soft: "against the teacher" };
   const styles = { total: "k7", hard: "k0", soft: "k1" };
   for (const [name, [epochs, losses]] of lines) {
@@ -228,7 +229,7 @@ function lossesPanel(one, data) {
       : svg("circle", { class: `point ${styles[name]}`, cx: plot.across(epochs[0]), cy: plot.up(losses[0]), r: 4 }));
   }
   const key = lines.map(([name, [, losses]]) => html("li", {}, svg("svg", { viewBox: "0 0 16 7" }, svg("path", { class: `curve ${styles[name]}`, d: "M0 3.5H16" })), `${names[name]}, at the end ${number(losses.at(-1))}`));
-  return panel(title, plot.drawing, html("ul", { class: "curves losses" }, key), note("Means over the training batches while the weights change, quantized and pruned as the method says; all trainings of the chain, one behind the other."));
+  return panel(title, plot.drawing, html("ul", { class: "curves losses" }, key), note("Means over the batches of training events while the weights change; the trainings of a chain one behind the other."));
 }
 
 function histogram(found, quantizer, label) {
