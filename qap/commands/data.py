@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from qap.commands.options import EXIT_CODES, add_shown, print_json, print_lines
+from qap.commands.options import EXIT_CODES, add_shown, print_json, print_lines, whole
 from qap.errors import InputError, suggestion
 
 EXAMPLES = f"""
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("kind", metavar="KIND", help="jets, constituents or l1")
     add("overrides", nargs="*", metavar="key=value", help="such as n=20000 seed=1")
     add("--output", type=Path, required=True, metavar="FILE.npz", help="where the data go; its folder must exist")
-    add("--processes", metavar="N", help="processes side by side (default: one for each core)")
+    add("--processes", type=whole(1024), default=cores(), metavar="N", help="processes side by side (default: one for each core)")
     add_shown(parser, "print what was made as JSON")
 
 
@@ -50,11 +50,10 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"expected one of {', '.join(KINDS)}, received '{options.kind}'{suggestion(options.kind, KINDS)}")
     kind = KINDS[options.kind]
     settings = read_settings(kind.settings, options.overrides)
-    processes = _processes(options.processes)
     start = time.monotonic()
     try:
         with _Progress(kind.event, settings.n, quiet=options.quiet) as progress:
-            built = build(options.kind, settings, options.output, processes=processes, progress=progress.show)
+            built = build(options.kind, settings, options.output, processes=options.processes, progress=progress.show)
     except KeyboardInterrupt:
         print("qap data: stopped; the same command goes on from the parts that are done", file=sys.stderr)
         return 1
@@ -69,12 +68,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _processes(text: str | None) -> int:
-    if text is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise InputError(f"--processes: expected a number from 1 to 1024, received {text!r}")
-    return int(text)
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Progress:

@@ -88,7 +88,9 @@ def test_wrong_input_is_one_sentence_and_nothing_is_written(tmp_path: Path, caps
     assert "expected the name of a file .npz" in _fails(capsys, "build", "jets", "--output", tmp_path)
     assert "does not exist" in _fails(capsys, "build", "jets", "--output", tmp_path / "none" / "jets.npz")
     for count in ("0", "two", "-1", "1.5", "9999"):
-        assert "--processes: expected a number" in _fails(capsys, "build", "jets", *output, f"--processes={count}")
+        with pytest.raises(SystemExit, match="2"):
+            main(["data", "build", "jets", *map(str, output), f"--processes={count}"])
+        assert f"--processes: expected 1 to 1024, received {count}\n" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
