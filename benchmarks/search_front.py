@@ -112,8 +112,9 @@ def run(config: Config, data: Dataset, seconds: float, best: float, folder: Path
 
 def float_accuracy(data: Dataset, folder: Path) -> float:
     """Train one float parent and return its accuracy on the test split."""
+    from qap.search.context import make_context
     from qap.search.judge import float_outputs
-    from qap.search.run import make_context, trained
+    from qap.search.run import trained
 
     config = load_config(None, [*BASE, "search.trials=1", "search.strategy=random"])
     study = run_search(config, folder, data=data)

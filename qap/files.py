@@ -32,7 +32,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an .npz file to a temporary name in the same folder, then rename it."""
     temporary = path.with_name(f".{path.stem}.part.npz")
-    np.savez(temporary, **arrays)  # type: ignore[arg-type]
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

@@ -26,8 +26,8 @@ from qap.datasets.load import load_dataset
 from qap.errors import QapError
 from qap.models.architecture import OUTPUT, Architecture, layer_names
 from qap.models.builders import Weights
+from qap.search.context import make_context
 from qap.search.estimates import named_model
-from qap.search.run import make_context
 from qap.training.job import Engine, Failed
 
 

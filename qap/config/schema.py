@@ -249,6 +249,11 @@ class Search(Section):
     """What counts the seconds: the clock, or the CPU time of all threads, which a busy machine does not shorten."""
     population: Annotated[int, Field(ge=2)] = 32
     """Candidates that are trained together, and the population of hybrid and nsga2."""
+    window: Annotated[int, Field(ge=2)] | None = None
+    """Trainings under way at most, a new one begun whenever the oldest is told: no generation waits for its last member. At least
+    twice the workers (null: generations)."""
+    candidate_seconds: AboveZero | None = None
+    """The most that the training of one candidate may take on a worker; one that takes longer is dropped (null: no limit)."""
     anchors: bool = True
     """Begin hybrid, nsga2 and tpe with uniform plans from the coarsest to the finest."""
     holdback: Annotated[float, Field(ge=0, lt=1)] = 0.5

@@ -13,9 +13,9 @@ from qap.report.data import Report
 from qap.report.figures import save_figures
 from qap.report.page import write_page
 from qap.report.table import write_front_csv
+from qap.search.context import make_context
 from qap.search.judge import Verdict, judge
 from qap.search.rtl_route import Say
-from qap.search.context import make_context
 from qap.search.run import run_search
 from qap.search.study import Study
 

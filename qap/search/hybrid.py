@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Sequence
 
-from qap.candidate import Candidate
 from qap.models.architecture import Architecture
 from qap.search.allocation import Measured, allocations, measured
 from qap.search.heritage import Heritage
@@ -13,14 +13,13 @@ from qap.search.objectives import front, limits
 from qap.search.searcher import Searcher
 from qap.search.space import Point
 from qap.search.strategies import OptunaStrategy
-from qap.search.study import RUNG
-from qap.search.supernet import Promising, prepare
+from qap.search.study import Record, training
+from qap.search.supernet import prepare
+from qap.search.work import Start
 
-REPEATS = 500  # a sampler that proposes only known plans so often in a row has nothing new to say
 
-
-def evolve(searcher: Searcher, strategy: OptunaStrategy) -> None:
-    """Search until the budget is used up.
+class Evolution:
+    """Source of the trainings of an evolution (see `qap.search.loop.Source`).
 
     The anchors are trained from the float parent with the whole budget of a candidate; every later plan starts from the
     weights of the nearest trained one and is fine-tuned for a part of it; every few generations the members of the front
@@ -34,29 +33,74 @@ def evolve(searcher: Searcher, strategy: OptunaStrategy) -> None:
     strategy : OptunaStrategy
         Proposes the plans, the anchors first.
     """
-    settings, size = searcher.config.search.hybrid, searcher.config.search.population
-    strategy.suggest(_allocated(searcher))
-    promising, heritage = prepare(searcher), Heritage(searcher.space.knobs)
-    if promising is not None:
-        strategy.suggest(promising.points)
-    anchors = len(searcher.space.anchors()) if searcher.config.search.anchors else 0
-    generation = repeats = 0
-    while not searcher.exhausted and repeats < REPEATS:
-        points = strategy.ask(min(anchors or size, searcher.left or size))
-        if not points:
+
+    def __init__(self, searcher: Searcher, strategy: OptunaStrategy) -> None:
+        self._searcher, self._strategy = searcher, strategy
+        self._settings, self._size = searcher.config.search.hybrid, searcher.config.search.population
+        strategy.suggest(_allocated(searcher))
+        self._promising, self._heritage = prepare(searcher), Heritage(searcher.space.knobs)
+        if self._promising is not None:
+            strategy.suggest(self._promising.points)
+        self._anchors = len(searcher.space.anchors()) if searcher.config.search.anchors else 0
+        self._untold = 0
+        self._generation = 0
+        self._left = self._anchors or self._size
+        self._promoted: deque[Start] = deque()
+
+    def ask(self, most: int) -> Sequence[Start]:
+        """Return survivors to train on, else anchors, else children; none while the anchors are in training."""
+        if self._promoted:
+            return [self._promoted.popleft() for _ in range(min(most, len(self._promoted)))]
+        if self._anchors and self._untold:
+            return []
+        left = self._searcher.left
+        count = self._anchors if left is None else min(self._anchors, left)
+        whole = bool(self._anchors) or not self._settings.inherit
+        starts = [self._start(point, whole) for point in self._strategy.ask(count or min(most, self._size))]
+        self._untold += len(starts)
+        return starts
+
+    def tell(self, start: Start, record: Record) -> None:
+        """Let the sampler and the heirs know of a training; after the last of a generation the survivors are chosen."""
+        if start.point is None:
             return
-        before = len(searcher.seen)
-        whole = bool(anchors) or not settings.inherit
-        starts = [_start(searcher, None if whole else heritage, promising, point) for point in points]
-        records = searcher.evaluate(starts, epochs=None if whole else settings.fine_tune)
-        strategy.tell([searcher.told(record) for record in records])
-        for point, record in zip(points, records, strict=False):
-            if record.error is None:
-                heritage.add(point, record.candidate)
-        repeats = 0 if len(searcher.seen) > before else repeats + len(points)
-        anchors, generation = 0, generation + 1
-        if generation % settings.every == 0:
-            _promote(searcher, size)
+        self._strategy.tell(self._searcher.told(record))
+        if record.error is None:
+            self._heritage.add(start.point, record.candidate)
+        self._untold -= 1
+        self._left -= 1
+        if self._anchors and not self._untold:
+            self._anchors = self._left = 0
+        if self._left <= 0:
+            self._left, self._generation = self._size, self._generation + 1
+            if self._generation % self._settings.every == 0:
+                self._promote()
+
+    def _start(self, point: Point, whole: bool) -> Start:
+        """Return a point's candidate with the weights it starts from, with the whole budget the float parent's."""
+        candidate = self._searcher.from_point(point)
+        if whole:
+            return Start(candidate, point=point)
+        fine_tune = self._settings.fine_tune
+        if self._promising is not None and (weights := self._promising.start(point, candidate.plan)) is not None:
+            return Start(candidate.with_(weights=weights), fine_tune, point=point)
+        nearest = self._heritage.nearest(point, candidate.architecture.id)
+        if nearest is None:
+            return Start(candidate, fine_tune, point=point)
+        origin = self._searcher.best[nearest.id]
+        weights = self._searcher.study.weights(origin)
+        return Start(candidate.with_(weights=weights), fine_tune, point=point, origin=training(origin))
+
+    def _promote(self) -> None:
+        """Have the front trained on, the least trained first."""
+        searcher = self._searcher
+        members = front(list(searcher.best.values()), searcher.config.search.objectives, limits(searcher.config))
+        for rung in range(self._settings.rungs):
+            for one in [one for one in members if training(one)[1] == rung][: self._size]:
+                if (one.id, rung + 1) not in searcher.numbers:
+                    weights = searcher.study.weights(one)
+                    epochs = self._settings.fine_tune * 2 ** (rung + 1)
+                    self._promoted.append(Start(one.with_(weights=weights), epochs, rung + 1, origin=training(one)))
 
 
 def _allocated(searcher: Searcher) -> list[Point]:
@@ -70,26 +114,3 @@ def _allocated(searcher: Searcher) -> list[Point]:
         return measured(space, architecture, searcher.parent(architecture), searcher.context)
 
     return list(itertools.islice(allocations(space, measure), most))
-
-
-def _start(searcher: Searcher, heritage: Heritage | None, promising: Promising | None, point: Point) -> Candidate:
-    """Return a point's candidate with the weights it starts from, without a heritage the float parent's."""
-    candidate = searcher.from_point(point)
-    if heritage is None:
-        return candidate
-    if promising is not None and (weights := promising.start(point, candidate.plan)) is not None:
-        return candidate.with_(weights=weights)
-    nearest = heritage.nearest(point, candidate.architecture.id)
-    return candidate if nearest is None else candidate.with_(weights=searcher.study.weights(searcher.best[nearest.id]))
-
-
-def _promote(searcher: Searcher, size: int) -> None:
-    """Train the front on, the least trained first."""
-    search = searcher.config.search
-    members = front(list(searcher.best.values()), search.objectives, limits(searcher.config))
-    for rung in range(search.hybrid.rungs):
-        chosen: Sequence[Candidate] = [one for one in members if int(one.metrics.get(RUNG, 0)) == rung][:size]
-        chosen = [one for one in chosen if (one.id, rung + 1) not in searcher.seen]
-        if chosen and not searcher.exhausted:
-            starts = [one.with_(weights=searcher.study.weights(one)) for one in chosen]
-            searcher.evaluate(starts, epochs=search.hybrid.fine_tune * 2 ** (rung + 1), rung=rung + 1)

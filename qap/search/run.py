@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qap.candidate import Candidate
 from qap.compress.context import Context
-from qap.compress.pipeline import Chain, parse_chain, quantizes
 from qap.compress.qap import check
 from qap.compress.teachers import Teachers
 from qap.config.schema import Study as Config
@@ -19,23 +18,28 @@ from qap.datasets.hold_back import hold_back
 from qap.datasets.load import load_dataset
 from qap.errors import InputError, QapError
 from qap.models.architecture import OUTPUT
-from qap.models.builders import builder_of
+from qap.models.builders import Weights
 from qap.plan import Plan
 from qap.precision import Precision
 from qap.search.allocation import measured
+from qap.search.context import digest, make_context, search_chain
 from qap.search.estimates import cost_model, keep_reports
+from qap.search.fleet import Fleet
 from qap.search.front import Front
-from qap.search.hybrid import REPEATS, evolve
-from qap.search.objectives import check_objectives, front, limits, nothing_left, wanted_metrics
+from qap.search.hybrid import Evolution
+from qap.search.loop import Listed
+from qap.search.loop import search as train_all
+from qap.search.messages import Assignment
+from qap.search.objectives import check_objectives, front, limits, nothing_left
 from qap.search.ramp import check as check_ramp
 from qap.search.ramp import descend
 from qap.search.searcher import Progress, Searcher, Watch
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import OptunaStrategy, Strategy, make_strategy
-from qap.search.study import Study, better
-from qap.training.job import Engine
-from qap.training.keras_engine import KerasEngine
-from qap.training.population.engine import PopulationEngine
+from qap.search.study import Record, Study, better, training
+from qap.search.upkeep import locked, mend
+from qap.search.work import Start
+from qap.search.workers import Workers
 
 FINAL = 1000
 """Rung of the last training, above all others."""
@@ -45,70 +49,34 @@ def _ignore(progress: Progress) -> None:
     """Watch nothing."""
 
 
-def digest(data: Dataset) -> str:
-    """Return the SHA-256 of the events, in all three splits."""
-    total = hashlib.sha256()
-    for split in (data.train, data.validation, data.test):
-        for array in (split.x, split.y, split.weight):
-            total.update(array.tobytes())
-    return total.hexdigest()
+class Sampled:
+    """Source of trainings that a strategy proposes, each from the float parent.
+
+    Parameters
+    ----------
+    searcher : Searcher
+    strategy : Strategy
+    """
+
+    def __init__(self, searcher: Searcher, strategy: Strategy) -> None:
+        self._searcher, self._strategy = searcher, strategy
+
+    def ask(self, most: int) -> list[Start]:
+        """Return the strategy's next points."""
+        return [Start(self._searcher.from_point(point), point=point) for point in self._strategy.ask(most)]
+
+    def tell(self, start: Start, record: Record) -> None:
+        """Let the strategy know."""
+        self._strategy.tell(self._searcher.told(record))
 
 
-def _first(searcher: Searcher, plans: Sequence[Plan]) -> None:
-    """Train the user's own plans."""
-    searcher.evaluate(searcher.from_plan(searcher.space.largest, plan) for plan in plans)
-
-
-def _loop(searcher: Searcher, strategy: Strategy, batch: int) -> None:
-    """Ask, train, tell."""
-    repeats = 0
-    while not searcher.exhausted and repeats < REPEATS:
-        points = strategy.ask(min(batch, searcher.left or batch))
-        if not points:
-            return
-        before = len(searcher.seen)
-        records = searcher.evaluate(searcher.from_point(point) for point in points)
-        strategy.tell([searcher.told(record) for record in records])
-        repeats = 0 if len(searcher.seen) > before else repeats + len(points)
-
-
-def _finish(searcher: Searcher) -> None:
-    """Train the front once more by the keras engine, where that is asked for."""
+def _final(searcher: Searcher) -> Iterator[Start]:
+    """Yield the last training of each member of the front by the keras engine, where that is asked for."""
     search = searcher.config.search
     if search.final_epochs:
-        members = front(list(searcher.best.values()), search.objectives, limits(searcher.config))
-        starts = [one.with_(weights=searcher.study.weights(one)) for one in members]
-        searcher.evaluate(starts, epochs=search.final_epochs, rung=FINAL, engine=KerasEngine())
-
-
-def make_context(
-    config: Config, data: Dataset, folder: Path | None = None, say: Callable[[str], None] = lambda message: None
-) -> Context:
-    """Return what the compression methods of a study work with; `say` is told what the engine hands over to another."""
-    builder = builder_of(config.model.function, folder)
-    engine: Engine = PopulationEngine(say=say) if config.train.engine == "population" else KerasEngine()
-    metrics = wanted_metrics(config, data.class_names or ())
-    return Context(
-        data, engine, config.train, config.prune, config.seed, builder, metrics=metrics,
-        ptq=config.ptq, low_rank=config.low_rank, cluster=config.cluster,
-    )  # fmt: skip
-
-
-def search_chain(config: Config) -> Chain:
-    """Return the methods that a search sends every plan through.
-
-    Raises
-    ------
-    InputError
-        A chain that ends in a float network, or changes the plan that the search has chosen.
-    """
-    chain = parse_chain(config.compress)
-    if not quantizes(chain):
-        raise InputError(f"compress: {config.compress} ends in a float network; a search needs a quantized one: add qat or qap")
-    for link in chain:
-        if not link.method.keeps_plan:
-            raise InputError(f"compress: {link.name} changes the plan that a search has chosen; use it in qap compare")
-    return chain
+        for one in front(list(searcher.best.values()), search.objectives, limits(searcher.config)):
+            weights = searcher.study.weights(one)
+            yield Start(one.with_(weights=weights), search.final_epochs, FINAL, origin=training(one), final=True)
 
 
 def run_search(
@@ -122,6 +90,7 @@ def run_search(
     points: Sequence[Point] = (),
     watch: Watch = _ignore,
     data: Dataset | None = None,
+    workers: Workers | None = None,
 ) -> Study:
     """Search plans until the budget is used up.
 
@@ -146,7 +115,9 @@ def run_search(
     watch : callable, optional
         Called with a `Progress` whenever something has happened.
     data : Dataset, optional
-        Instead of loading ``config.data``.
+        Instead of loading ``config.data``; workers read it from there all the same, and refuse other events.
+    workers : Workers, optional
+        Train the candidates (None: this process). The result is the same, whatever their number.
 
     Returns
     -------
@@ -156,56 +127,100 @@ def run_search(
     Raises
     ------
     InputError
-        A configuration, data or plans that do not fit together.
+        A configuration, data or plans that do not fit together, or another search in the same directory.
+    ToolMissingError
+        What workers need is not installed.
     KeyboardInterrupt
         Ctrl-C; what is trained is stored.
     """
-    chain = search_chain(config)
     data = data or load_dataset(config.data, folder)
     check_objectives(config, data.task)
-    space = PlanSpace(
-        config.search.space,
-        config.model,
-        len(data.feature_names),
-        data.outputs,
-        Precision(data.input.bits, data.input.integer),
-    )
+    features = Precision(data.input.bits, data.input.integer)
+    space = PlanSpace(config.search.space, config.model, len(data.feature_names), data.outputs, features)
     searched, _ = hold_back(data, config.search.holdback, config.seed)
     context = make_context(config, searched, folder, say=lambda message: study.log(message))
-    fine_tune = config.search.hybrid.fine_tune if config.search.strategy == "hybrid" else None
-    for epochs in (None, fine_tune, config.search.final_epochs or None):
-        check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
-    ramp = config.search.strategy == "ramp"
-    if ramp:
-        check_ramp(config, context)
-        if sampler is not None or points or plans:
-            raise InputError("search.strategy: ramp chooses weights, not points of a space: leave out plans, points and samplers")
-    if config.search.hybrid.supernet_epochs and config.search.strategy == "hybrid":
-        space.largest.require_mlp("search.hybrid.supernet_epochs")
-    if config.search.hybrid.supernet_epochs and config.search.space.granularity != "weight":
-        raise InputError("search.hybrid.supernet_epochs: judges plans by single weights; set it to 0 for another granularity")
-    strategy = None if ramp else make_strategy(
+    _check(config, context, space)
+    own = sampler is not None or bool(points) or bool(plans)
+    _check_ramp(config, context, own, workers)
+    strategy = None if config.search.strategy == "ramp" else make_strategy(
         config.search, space, config.seed, sampler, points, constrained=bool(limits(config)),
         measure=lambda architecture: measured(space, architecture, searcher.parent(architecture), searcher.context),
     )  # fmt: skip
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
-    study.bind_data(digest(data))
-    keep_reports(study, folder)
-    known = {(record.candidate.id, record.rung): record for record in study.records()}
-    searcher = Searcher(study, context, space, watch, known, cost_model(study), chain)
-    teachers = Teachers(config.distill, config.model, searched, searcher.float_weights, folder)
-    searcher.context = replace(context, teacher=teachers)
-    study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
-    _first(searcher, plans)
-    if strategy is None:
-        descend(searcher)
-    elif config.search.strategy == "hybrid" and sampler is None and isinstance(strategy, OptunaStrategy):
-        evolve(searcher, strategy)
-    else:
-        _loop(searcher, strategy, config.search.population if context.engine.name == "population" else 1)
-    _finish(searcher)
-    study.log(f"search done: {len(searcher.seen)} candidates, {searcher.seconds:.0f} s of training")
+    with locked(study):
+        sha = digest(data)
+        study.bind_data(sha)
+        mend(study)
+        keep_reports(study, folder)
+        known = {(record.candidate.id, record.rung): record for record in study.records()}
+        searcher = Searcher(study, context, space, watch, known, cost_model(study), search_chain(config))
+        teachers = Teachers(config.distill, config.model, searched, searcher.float_weights, folder)
+        searcher.context = replace(context, teacher=teachers)
+        study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
+        with _executor(searcher, workers, Assignment.of(config, folder, sha)):
+            if strategy is None:
+                descend(searcher)
+            else:
+                _train(searcher, strategy, plans, hybrid=config.search.strategy == "hybrid" and sampler is None)
+        study.log(f"search done: {len(searcher.seen)} candidates, {searcher.seconds:.0f} s of training")
     return study
+
+
+def _check(config: Config, context: Context, space: PlanSpace) -> None:
+    """Refuse what cannot be trained, before anything is written."""
+    search_chain(config)
+    hybrid = config.search.strategy == "hybrid"
+    fine_tune = config.search.hybrid.fine_tune if hybrid else None
+    for epochs in (None, fine_tune, config.search.final_epochs or None):
+        check(replace(context, epochs=epochs), [*space.hidden, OUTPUT])
+    if config.search.hybrid.supernet_epochs and hybrid:
+        space.largest.require_mlp("search.hybrid.supernet_epochs")
+    if config.search.hybrid.supernet_epochs and config.search.space.granularity != "weight":
+        raise InputError("search.hybrid.supernet_epochs: judges plans by single weights; set it to 0 for another granularity")
+
+
+def _check_ramp(config: Config, context: Context, own: bool, workers: Workers | None) -> None:
+    if config.search.strategy == "ramp":
+        check_ramp(config, context)
+        if own:
+            raise InputError("search.strategy: ramp chooses weights, not points of a space: leave out plans, points and samplers")
+        if workers is not None or config.search.window is not None:
+            raise InputError("search.strategy: ramp trains one circuit after another: leave out workers and search.window")
+    elif workers is not None and context.engine.name == "keras" and config.search.window is None:
+        raise InputError(
+            "search.window: the keras engine trains one plan after another, so workers would wait: set it to twice their number"
+        )
+
+
+@contextlib.contextmanager
+def _executor(searcher: Searcher, workers: Workers | None, assignment: Assignment) -> Iterator[None]:
+    """Let workers train for a searcher, where there are any."""
+    if workers is None:
+        yield
+        return
+
+    def parent(start: Start) -> Weights:
+        return searcher.parent(start.candidate.architecture).weights
+
+    taught = any(link.distilled for link in searcher.chain)
+    with workers.open() as connect:
+        searcher.executor = Fleet(connect, assignment, searcher.study.log, parent if taught else None)
+        try:
+            yield
+        finally:
+            searcher.executor.close()
+
+
+def _train(searcher: Searcher, strategy: Strategy, plans: Sequence[Plan], *, hybrid: bool) -> None:
+    """Train the user's plans, then what the strategy proposes, then the front once more where that is asked for."""
+    search = searcher.config.search
+    size = search.population if searcher.context.engine.name == "population" else 1
+    train_all(searcher, Listed(Start(searcher.from_plan(searcher.space.largest, plan)) for plan in plans), size)
+    if hybrid and isinstance(strategy, OptunaStrategy):
+        train_all(searcher, Evolution(searcher, strategy), search.population, search.window)
+    else:
+        train_all(searcher, Sampled(searcher, strategy), size, search.window)
+    train_all(searcher, Listed(list(_final(searcher))), size, beyond=True)
 
 
 def trained(study: Study) -> Iterator[Candidate]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from qap.candidate import Candidate
 from qap.compress.context import Context
 from qap.compress.parents import train_float
-from qap.compress.pipeline import Chain, compress
+from qap.compress.pipeline import Chain
 from qap.compress.ranges import Calibration
 from qap.config.schema import Study as Config
 from qap.cost.candidate_cost import candidate_cost
@@ -25,8 +25,9 @@ from qap.plan import Plan
 from qap.search.objectives import DROP, limits, values, violations
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Told
-from qap.search.study import RUNG, Parent, Record, Study, better
-from qap.training.job import Engine, Failed
+from qap.search.study import RUNG, Key, Parent, Record, Study, better
+from qap.search.work import Done, Executor, Inline, Start
+from qap.training.job import Failed
 from qap.training.population.engine import PopulationEngine
 
 
@@ -53,7 +54,6 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
-Key = tuple[str, int]
 
 
 @dataclass(eq=False)
@@ -72,6 +72,15 @@ class Searcher:
         For the csynth-equivalent figures.
     chain : Chain
         Methods that every candidate goes through.
+    executor : Executor, optional
+        Trains them (None: this process).
+
+    Attributes
+    ----------
+    seen : dict
+        Records that the strategy was told of, by candidate and rung.
+    numbers : dict
+        Place of each training in the order of asking; `flying` are those that are not done.
     """
 
     study: Study
@@ -81,11 +90,20 @@ class Searcher:
     known: dict[Key, Record]
     model: Model
     chain: Chain
+    executor: Executor = None  # type: ignore[assignment]  # never None after __post_init__
     seen: dict[Key, Record] = field(default_factory=dict)
     best: dict[str, Candidate] = field(default_factory=dict)
+    numbers: dict[Key, int] = field(default_factory=dict)
+    flying: set[Key] = field(default_factory=set)
     seconds: float = 0.0
     calibrations: dict[str, Calibration] = field(default_factory=dict)
     floats: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    _clock: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.executor is None:
+            self.executor = Inline(lambda: self.context, self.chain)
+        self.begin()
 
     @property
     def config(self) -> Config:
@@ -96,13 +114,17 @@ class Searcher:
     def left(self) -> int | None:
         """Trainings that the budget leaves; None without such a budget."""
         trials = self.config.search.trials
-        return None if trials is None else max(trials - len(self.seen), 0)
+        return None if trials is None else max(trials - len(self.numbers), 0)
 
     @property
     def exhausted(self) -> bool:
-        """True when a budget is used up."""
-        search = self.config.search
-        return self.left == 0 or (search.seconds is not None and self.seconds >= search.seconds)
+        """True when a budget is used up, by what is in training too."""
+        return self.left == 0 or self._late
+
+    @property
+    def _late(self) -> bool:
+        seconds = self.config.search.seconds
+        return seconds is not None and self.seconds >= seconds
 
     def report(self, message: str) -> None:
         """Tell the watcher where the search stands."""
@@ -144,48 +166,54 @@ class Searcher:
         calibration = self.parent(architecture)
         return Candidate(architecture, self.space.plan(point, architecture, calibration), calibration.weights)
 
-    def evaluate(
-        self, candidates: Iterable[Candidate], *, epochs: float | None = None, rung: int = 0, engine: Engine | None = None
-    ) -> list[Record]:
-        """Train and count candidates, or read them from the store, until a budget is used up.
+    def begin(self) -> None:
+        """Start the clock where nothing is in training: from here on time counts for the next candidate."""
+        if not self.flying:
+            self._clock = time.perf_counter(), time.process_time()
+
+    def submit(self, starts: Iterable[Start]) -> list[Start]:
+        """Hand trainings that are not in the store to the executor.
 
         Parameters
         ----------
-        candidates : iterable of Candidate
-            With the weights to start from; a float parent may be trained on the way.
-        epochs : float, optional
-            Budget of each (None: ``train.epochs``).
-        rung : int, default 0
-            How often they have been trained on before.
-        engine : Engine, optional
-            Trains in place of the study's, whatever the budget has left.
+        starts : iterable of Start
 
         Returns
         -------
-        list of Record
-            In order, fewer than the candidates where the budget has ended.
+        list of Start
+            Those that the budget in trainings allows, trained ones among them; ask `result` for each.
         """
-        started, cpu = time.perf_counter(), time.process_time()
-        batch = list(candidates)
-        fresh = {one.id: one for one in batch if (one.id, rung) not in self.seen and (one.id, rung) not in self.known}
-        context = replace(self.context, epochs=epochs, engine=engine or self.context.engine)
-        results = zip(fresh, compress(fresh.values(), context, self.chain), strict=True)
-        records = []
-        for candidate in batch:
-            key = candidate.id, rung
-            if key not in self.seen:
-                if engine is None and self.exhausted:
+        taken: list[Start] = []
+        fresh: list[Start] = []
+        for start in starts:
+            if start.key not in self.numbers:
+                if self.left == 0 and not start.final:
                     break
-                record = self.known.get(key)
-                if record is None:
-                    self.report(f"training {candidate.id}")
-                    _, result = next(results)
-                    now, cpu_now = time.perf_counter(), time.process_time()
-                    record = self._store(candidate, result, rung, now - started, cpu_now - cpu)
-                    started, cpu = now, cpu_now
-                self._note(key, record)
-            records.append(self.seen[key])
-        return records
+                self.numbers[start.key] = len(self.numbers)
+                if start.key not in self.known:
+                    self.flying.add(start.key)
+                    fresh.append(start)
+            taken.append(start)
+        self.executor.submit(fresh)
+        return taken
+
+    def result(self, start: Start) -> Record | None:
+        """Return what became of a training that was submitted; None where a budget in seconds has ended before.
+
+        Whatever the executor has done meanwhile is in the store first.
+        """
+        key = start.key
+        if key in self.seen:
+            return self.seen[key]
+        if self._late and not start.final:
+            return None
+        if key in self.flying:
+            self.report(f"training {start.candidate.id}")
+        while key in self.flying:
+            for done in self.executor.collect():
+                self._store(done)
+        self._note(key, self.known[key])
+        return self.seen[key]
 
     def accept(self, candidate: Candidate, largest: list[np.ndarray], seconds: float, cpu: float) -> Record:
         """Take a candidate that was trained elsewhere, its metrics on the validation split with it.
@@ -204,7 +232,7 @@ class Searcher:
         key = candidate.id, rung
         record = self.known.get(key)
         if record is None:
-            record = Record(self.counted(candidate, rung, largest), seconds, cpu, None, rung)
+            record = Record(self.counted(candidate, rung, largest), seconds, cpu, None, rung, len(self.numbers))
             self.study.add(record)
         self._note(key, record)
         return record
@@ -224,14 +252,23 @@ class Searcher:
             raise InputError(f"ebops_traced: counted by the population engine only, train.engine is {engine.name}")
         return engine.largest(candidate.architecture, candidate.plan, candidate.weights or {}, self.context.data)
 
-    def _store(self, candidate: Candidate, result: Candidate | Failed, rung: int, seconds: float, cpu: float) -> Record:
+    def _store(self, done: Done) -> None:
+        """Write what the executor has done to the disk, before anybody is told."""
+        start, result, key = done.start, done.result, done.start.key
+        wall, cpu = time.perf_counter(), time.process_time()
+        took = wall - self._clock[0], cpu - self._clock[1] + done.cpu_seconds
+        self._clock = wall, cpu
         if isinstance(result, Failed):
-            record = Record(candidate, seconds, cpu, result.reason, rung)
-            self.study.log(f"candidate {candidate.id} dropped: {result.reason}")
+            candidate, error = start.candidate.with_(weights=None), result.reason
+            self.study.log(f"candidate {candidate.id} dropped: {error}")
         else:
-            record = Record(self.counted(result, rung), seconds, cpu, None, rung)
+            candidate, error = self.counted(result, start.rung), None
+        record = Record(
+            candidate, *took, error, start.rung, self.numbers[key], epochs=start.epochs, origin=start.origin, point=start.point
+        )
         self.study.add(record)
-        return record
+        self.known[key] = record.bare
+        self.flying.discard(key)
 
     def counted(self, candidate: Candidate, rung: int = 0, largest: list[np.ndarray] | None = None) -> Candidate:
         """Return a candidate that has weights and metrics with its cost, and how far its accuracy lies below the parent's."""
@@ -244,9 +281,8 @@ class Searcher:
 
     def _note(self, key: Key, record: Record) -> None:
         """Take a record that was trained or read."""
-        self.seen[key] = Record(
-            record.candidate.with_(weights=None), record.seconds, record.cpu_seconds, record.error, record.rung
-        )
+        self.numbers.setdefault(key, len(self.numbers))
+        self.seen[key] = record.bare
         self.seconds += record.cpu_seconds if self.config.search.clock == "cpu" else record.seconds
         if record.error is None:
             found = self.seen[key].candidate

@@ -23,8 +23,8 @@ from qap.models.architecture import Architecture
 from qap.models.builders import Builder, Weights, build
 from qap.models.scaling import scaled
 from qap.plan import Plan
+from qap.search.context import make_context
 from qap.search.estimates import named_model
-from qap.search.run import make_context
 from qap.training.job import Engine, Failed, Job, Losses, Soft, Trained
 from qap.training.population.engine import PopulationEngine, unsupported
 from qap.training.population.exact import sums_are_exact

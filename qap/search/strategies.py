@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -45,8 +46,8 @@ class Strategy(Protocol):
         """Return the next points, at most so many; none when there is none left."""
         ...
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Take what became of the points asked for last, in their order; points left out at the end were not trained."""
+    def tell(self, told: Told) -> None:
+        """Take what became of a point, in the order of asking; points at the end may stay untold."""
         ...
 
 
@@ -60,7 +61,7 @@ class Grid:
         """Return the next points of the list."""
         return list(itertools.islice(self._points, count))
 
-    def tell(self, told: Sequence[Told]) -> None:
+    def tell(self, told: Told) -> None:
         """Nothing is learnt from a sweep."""
 
 
@@ -88,6 +89,7 @@ class OptunaStrategy:
         self._distributions = {name: _distribution(values) for name, values in knobs.items()}
         directions = [OBJECTIVES[name].direction for name in objectives]
         self._study = optuna.create_study(directions=directions, sampler=sampler)
+        self._untold: deque[optuna.Trial] = deque()
         self.suggest(first)
 
     def suggest(self, points: Iterable[Point]) -> None:
@@ -97,17 +99,18 @@ class OptunaStrategy:
 
     def ask(self, count: int) -> list[Point]:
         """Let the sampler choose."""
-        self._trials = [self._study.ask(self._distributions) for _ in range(count)]
-        return [dict(trial.params) for trial in self._trials]
+        trials = [self._study.ask(self._distributions) for _ in range(count)]
+        self._untold.extend(trials)
+        return [dict(trial.params) for trial in trials]
 
-    def tell(self, told: Sequence[Told]) -> None:
+    def tell(self, told: Told) -> None:
         """Give the values to the sampler, which prefers points within the limits."""
-        for trial, one in zip(self._trials, told, strict=False):
-            trial.set_user_attr(VIOLATIONS, list(one.violations))
-            if one.values is None:
-                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            else:
-                self._study.tell(trial, list(one.values))
+        trial = self._untold.popleft()
+        trial.set_user_attr(VIOLATIONS, list(told.violations))
+        if told.values is None:
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(trial, list(told.values))
 
 
 def _distribution(values: Sequence[int | float]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from qap.errors import InputError, suggestion
 from qap.files import append_line, write_arrays, write_text
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, builder_of, get_weights, set_weights
+from qap.search.formats import FORMAT, check_format, upgraded
 
-FORMAT = 1
 CONFIG, INFO, STORE, LOG = "config.yaml", "study.json", "candidates.jsonl", "log.txt"
 RUNG = "rung"
 """Metric of a candidate that was trained on: how often."""
+Key = tuple[str, int]
+"""A training: the candidate's id and its rung."""
 MAY_CHANGE = (  # budgets may be extended by a resumed study, and its front may go through the RTL route afterwards
-    "search.trials", "search.seconds", "report.bootstrap",
+    "search.trials", "search.seconds", "search.candidate_seconds", "report.bootstrap",
     "firmware.rtl", "firmware.adders_per_stage", "firmware.synthesis", "firmware.synthesis_seconds",
 )  # fmt: skip
 
@@ -44,6 +46,14 @@ class Record:
         Why it could not be trained.
     rung : int
         How often it had been trained before.
+    number : int
+        Its place in the order in which the search asked for trainings.
+    epochs : float, optional
+        Its budget (None: ``train.epochs``).
+    origin : (str, int), optional
+        Candidate and rung whose weights it started from (None: the float parent's).
+    point : mapping, optional
+        Choices by knob that the search made.
     """
 
     candidate: Candidate
@@ -51,6 +61,32 @@ class Record:
     cpu_seconds: float
     error: str | None = None
     rung: int = 0
+    number: int = 0
+    epochs: float | None = None
+    origin: Key | None = None
+    point: Mapping[str, int | float] | None = None
+
+    @property
+    def bare(self) -> Record:
+        """The record without weights."""
+        return replace(self, candidate=self.candidate.with_(weights=None))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line of the store."""
+        how = {"number": self.number, "epochs": self.epochs, "origin": self.origin, "point": self.point}
+        seconds = {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
+        return {**self.candidate.to_dict(), **seconds, "error": self.error, "rung": self.rung, **how}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Record:
+        """Read a line of the store."""
+        rung, origin = int(values["rung"]), values["origin"]
+        candidate = Candidate.from_dict(values)
+        return cls(
+            candidate.with_(metrics={**candidate.metrics, RUNG: rung}) if rung else candidate,
+            float(values["seconds"]), float(values["cpu_seconds"]), values["error"], rung, int(values["number"]),
+            values["epochs"], None if origin is None else (str(origin[0]), int(origin[1])), values["point"],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,12 +210,18 @@ class Study:
         path = self.directory / INFO
         try:
             info = json.loads(path.read_text())
-            known = info["format"] == FORMAT and isinstance(info["data_sha256"], str)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: damaged: expected format, data_sha256 and created as JSON") from None
-        if not known:
-            raise InputError(f"{path}: expected study format {FORMAT}, received {info['format']!r}")
+            version, whole = info["format"], isinstance(info["data_sha256"], str)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            whole = False
+        if not whole:
+            raise InputError(f"{path}: damaged: expected format, data_sha256 and created as JSON")
+        check_format(version, path)
         return info
+
+    @property
+    def format(self) -> int:
+        """Version of the study's files (see `qap.search.formats`)."""
+        return int(self.info["format"]) if (self.directory / INFO).exists() else FORMAT
 
     def note(self, **values: int) -> None:
         """Add figures to study.json."""
@@ -199,44 +241,29 @@ class Study:
         if candidate.weights is not None and record.error is None:
             folder = self.candidate_directory(candidate)
             folder.mkdir(exist_ok=True)
-            write_arrays(folder / _weights_file(record.rung), candidate.weights)
+            write_arrays(folder / weights_file(record.rung), candidate.weights)
             candidate.plan.save(folder / "plan.yaml")
-        line = {
-            **candidate.to_dict(),
-            "seconds": round(record.seconds, 3),
-            "cpu_seconds": round(record.cpu_seconds, 3),
-            "error": record.error,
-            "rung": record.rung,
-        }
-        append_line(self.directory / STORE, json.dumps(line))
+        append_line(self.directory / STORE, json.dumps(record.to_dict()))
 
     def records(self) -> Iterator[Record]:
-        """Yield the stored candidates in the order in which they were trained.
+        """Yield the stored candidates in the order in which the search asked for them, whatever order they were done in.
 
-        A line that a kill cut short is set aside in ``candidates.damaged.jsonl`` and named in the log.
+        A line that is damaged is left out: it may be one that a running search writes (see `qap.search.upkeep.mend`).
         """
-        path = self.directory / STORE
-        if not path.exists():
-            return
+        good, _ = self.read()
+        yield from sorted((record for _, record in good), key=lambda record: record.number)
+
+    def read(self) -> tuple[list[tuple[str, Record]], list[str]]:
+        """Return the readable lines of the store with their records, and the damaged lines."""
+        path, version = self.directory / STORE, self.format
         good, damaged = [], []
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            if not line:
-                continue
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+        for place, line in enumerate(line for line in lines if line):
             try:
-                values = json.loads(line)
-                rung = int(values.get("rung", 0))
-                candidate = Candidate.from_dict(values)
-                candidate = candidate.with_(metrics={**candidate.metrics, RUNG: rung}) if rung else candidate
-                record = Record(candidate, values["seconds"], values["cpu_seconds"], values.get("error"), rung)
-            except (ValueError, KeyError, TypeError, AttributeError, InputError):
+                good.append((line, Record.from_dict(upgraded(json.loads(line), place, version))))
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, InputError):
                 damaged.append(line)
-                continue
-            good.append(line)
-            yield record
-        if damaged:
-            append_line(path.with_name("candidates.damaged.jsonl"), "\n".join(damaged))
-            write_text(path, "".join(f"{line}\n" for line in good))
-            self.log(f"{len(damaged)} damaged line(s) of {STORE} set aside; these candidates are trained again")
+        return good, damaged
 
     def weights(self, candidate: Candidate) -> dict[str, np.ndarray]:
         """Read a candidate's latent weights.
@@ -246,7 +273,7 @@ class Study:
         InputError
             The file is missing or damaged.
         """
-        return read_arrays(self.candidate_directory(candidate) / _weights_file(int(candidate.metrics.get(RUNG, 0))))
+        return read_arrays(self.candidate_directory(candidate) / weights_file(training(candidate)[1]))
 
     def candidate(self, name: str) -> Candidate:
         """Return a trained candidate with its weights, of several trainings the best.
@@ -328,7 +355,12 @@ def better(old: Candidate | None, new: Candidate) -> Candidate:
     return old if old.metrics["accuracy_validation"] > new.metrics["accuracy_validation"] else new
 
 
-def _weights_file(rung: int) -> str:
+def training(candidate: Candidate) -> Key:
+    """Return which training a candidate's weights are of."""
+    return candidate.id, int(candidate.metrics.get(RUNG, 0))
+
+
+def weights_file(rung: int) -> str:
     """Name the weights of a training: a resumed search starts its children from the same ones."""
     return f"weights_{rung}.npz" if rung else "weights.npz"
 

@@ -61,7 +61,8 @@ def _points(space: PlanSpace, data: Dataset) -> list[Point]:
     asked: list[Point] = []
     while points := strategy.ask(7):
         asked += points
-        strategy.tell([Told((0.5, 1.0))] * len(points))
+        for _ in points:
+            strategy.tell(Told((0.5, 1.0)))
     assert strategy.ask(7) == []
     return asked
 

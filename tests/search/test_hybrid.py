@@ -74,15 +74,14 @@ def test_the_better_training_of_a_plan_is_kept_with_its_weights(whole: Study) ->
 
 
 def test_children_start_from_the_nearest_trained_plan(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = []
-    evaluate = Searcher.evaluate
+    batches = []
+    submit = Searcher.submit
 
-    def noting(self, candidates, *, epochs=None, rung=0):
-        batch = list(candidates)
-        starts.append((epochs, rung, [candidate.weights for candidate in batch]))
-        return evaluate(self, batch, epochs=epochs, rung=rung)
+    def noting(self, starts):
+        batches.append(list(starts))
+        return submit(self, batches[-1])
 
-    monkeypatch.setattr(Searcher, "evaluate", noting)
+    monkeypatch.setattr(Searcher, "submit", noting)
     study = run_search(_config(file, "search.trials=24"), tmp_path / "study")
     known = [study.weights(record.candidate) for record in study.records() if not record.rung]
     parent = study.load_parent(next(trained(study)).architecture)
@@ -91,12 +90,17 @@ def test_children_start_from_the_nearest_trained_plan(file: Path, tmp_path: Path
     def same(a: dict, b: dict) -> bool:
         return all(np.array_equal(a[key], b[key]) for key in a)
 
-    batches = [batch for batch in starts if batch[2]]
-    assert batches[0][0] is None
-    assert all(same(weights, parent.weights) for weights in batches[0][2]), "anchors start from the float parent"
-    epochs, rung, inherited = batches[1]
-    assert (epochs, rung) == (0.5, 0)
-    assert all(any(same(weights, other) for other in known) for weights in inherited), "children start from trained candidates"
+    anchors, children = [batch for batch in batches if batch][:2]
+    assert all(start.epochs is None and start.origin is None for start in anchors)
+    assert all(same(start.candidate.weights, parent.weights) for start in anchors), "anchors start from the float parent"
+    assert all((start.epochs, start.rung) == (0.5, 0) for start in children)
+    assert all(any(same(start.candidate.weights, other) for other in known) for start in children), "from trained candidates"
+    noted = {(record.candidate.id, record.rung): record for record in study.records()}
+    for start in children:
+        if start.key in {anchor.key for anchor in anchors}:
+            continue  # not trained again
+        record = noted[start.key]
+        assert (record.origin, record.epochs, record.point) == (start.origin, 0.5, start.point)
 
 
 def test_a_stopped_search_goes_on_to_the_same_store(whole: Study, file: Path, tmp_path: Path) -> None:

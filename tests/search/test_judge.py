@@ -17,8 +17,9 @@ from qap.datasets.hold_back import hold_back
 from qap.errors import QapError
 from qap.models.builders import quantize_weights
 from qap.search import rescore
+from qap.search.context import make_context
 from qap.search.judge import Verdict, judge
-from qap.search.run import make_context, run_search, trained
+from qap.search.run import run_search, trained
 from qap.search.study import LOG, Study
 
 from ..conftest import INPUT, blobs

@@ -138,7 +138,7 @@ def test_the_sampler_is_led_into_the_limits(strategy: str) -> None:
         for _ in range(120):
             point = asked.ask(1)[0]
             bits = float(sum(value for name, value in point.items() if name.endswith("weight_bits")))
-            asked.tell([Told((bits, bits), [(bits - 8) / 8] if constrained else ())])
+            asked.tell(Told((bits, bits), [(bits - 8) / 8] if constrained else ()))
             inside.append(bits <= 8)
         return float(np.mean(inside[60:]))
 

@@ -31,8 +31,9 @@ from qap.report.write import write_report
 from qap.rtl import Design, load_design, simulate, write_design
 from qap.rtl.tools import Verilator, verilator
 from qap.search import rtl_route
+from qap.search.context import make_context
 from qap.search.judge import Verdict, judge
-from qap.search.run import make_context, run_search
+from qap.search.run import run_search
 from qap.search.study import LOG, Study
 
 from ..conftest import INPUT, blobs

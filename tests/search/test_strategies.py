@@ -31,7 +31,7 @@ def _ask(search: Search, count: int, sampler: object = None, points: tuple = ())
         point = points[0]
         asked.append(dict(point))
         bits = sum(value for name, value in point.items() if name.endswith("bits"))
-        strategy.tell([Told((1 - 1 / bits, bits))])
+        strategy.tell(Told((1 - 1 / bits, bits)))
     return asked
 
 
@@ -71,7 +71,8 @@ def test_wrong_samplers_and_points_are_refused() -> None:
 def test_a_candidate_that_failed_is_told() -> None:
     strategy = make_strategy(Search(anchors=False), SPACE, 1)
     assert len(strategy.ask(3)) == 3
-    strategy.tell([Told(None), Told((0.5, 3.0)), Told(None)])
+    for told in (Told(None), Told((0.5, 3.0)), Told(None)):
+        strategy.tell(told)
     assert len(strategy.ask(2)) == 2
 
 
@@ -82,7 +83,8 @@ def test_a_population_asked_at_once_evolves() -> None:
     for _ in range(15):
         points = strategy.ask(8)
         bits = [float(sum(value for name, value in point.items() if name.endswith("weight_bits"))) for point in points]
-        strategy.tell([Told((-value, value)) for value in bits])
+        for value in bits:
+            strategy.tell(Told((-value, value)))
         means.append(np.mean(bits))
     assert np.mean(means[-3:]) < np.mean(means[:3]) - 2, means
 

@@ -15,7 +15,8 @@ from qap.datasets.load import load_dataset
 from qap.errors import InputError
 from qap.metrics.classification import accuracy
 from qap.models.builders import build, set_weights
-from qap.search.run import make_context, run_search
+from qap.search.context import make_context
+from qap.search.run import run_search
 from qap.search.searcher import Searcher
 from qap.search.study import Study
 from qap.search.supernet import FOUND, WEIGHTS

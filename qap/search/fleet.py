@@ -1,0 +1,174 @@
+"""Workers beside the search: processes of this machine, a Dask cluster, or the jobs of a batch system.
+
+The search asks, counts and writes; workers train. They may come and go: a training whose worker has died is sent again, alone
+when it was one of several, for what kills a worker may be their number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qap.errors import QapError
+from qap.models.builders import Weights
+from qap.search.messages import Assignment, read_result, start_message
+from qap.search.work import Done, Start, alike
+from qap.search.worker import LATE, train
+from qap.search.workers import Connect
+from qap.training.job import Failed
+
+DEATHS = 12
+"""Workers that may die of one training before it is dropped: kills by chance must not cost a candidate."""
+TOGETHER = 8
+"""Trainings in one message at most."""
+RETRY_SECONDS, PATIENCE_SECONDS = 2.0, 120.0
+"""A scheduler that is lost is looked for so often and for so long."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Trainings in one message, and how many workers have died of it."""
+
+    starts: tuple[Start, ...]
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class Fleet:
+    """An executor whose trainings run on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    connect : callable
+        Returns a `distributed.Client`; called again when its scheduler is lost.
+    assignment : Assignment
+    say : callable
+        Told of workers that have died, and of a scheduler that is lost.
+    parent : callable, optional
+        Architecture → folded weights of its float parent, for methods with a teacher.
+    """
+
+    connect: Connect
+    assignment: Assignment
+    say: Say
+    parent: Callable[[Start], Weights] | None = None
+    _queue: deque[Start] = field(default_factory=deque)
+    _futures: dict[Any, _Task] = field(default_factory=dict)
+    _finished: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self._client = self.connect()
+
+    def submit(self, starts: Sequence[Start]) -> None:
+        """Queue trainings; they leave together at the next `collect`."""
+        self._queue.extend(starts)
+
+    def collect(self) -> Sequence[Done]:
+        """Send what is queued, and wait until a message is done.
+
+        Raises
+        ------
+        InputError, QapError
+            What a worker has refused, or the scheduler is lost for good.
+        """
+        self._send()
+        while self._futures:
+            future = self._finished.get()
+            task = self._futures.pop(future, None)
+            if task is not None and (found := self._read(future, task)):
+                return found
+        return []
+
+    def close(self) -> None:
+        """Take back what is not done."""
+        with contextlib.suppress(Exception):  # the scheduler may be gone already
+            self._client.cancel(list(self._futures), reason="the search has ended")
+            self._client.close(timeout=5)
+        self._futures.clear()
+
+    def _send(self) -> None:
+        each = min(max(len(self._queue) // (2 * max(self._workers, 1)), 1), TOGETHER)
+        while self._queue:
+            starts = tuple(start for _, start in zip(range(each), alike(self._queue), strict=False))
+            for _ in starts:
+                self._queue.popleft()
+            self._give(_Task(starts))
+
+    @property
+    def _workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _give(self, task: _Task) -> None:
+        messages = [start_message(one, None if self.parent is None else self.parent(one)) for one in task.starts]
+        future = self._client.submit(train, self.assignment.to_dict(), messages, pure=False)
+        self._futures[future] = task
+        future.add_done_callback(self._finished.put)
+
+    def _read(self, future: Any, task: _Task) -> list[Done]:
+        """Return what a message has brought; what its worker has not done is sent again."""
+        if future.status == "finished":
+            messages = future.result()
+            if LATE in messages[0]:
+                return self._late(task)
+            return [read_result(message, start) for message, start in zip(messages, task.starts, strict=True)]
+        if future.status == "error":
+            return self._broken(future.exception(), task)
+        self._reconnect(task)
+        return []
+
+    def _late(self, task: _Task) -> list[Done]:
+        if len(task.starts) > 1:
+            self._split(task, 0)
+            return []
+        (start,) = task.starts
+        return [Done(start, Failed(f"its training took longer than search.candidate_seconds ({self.assignment.seconds:g} s)"))]
+
+    def _broken(self, error: BaseException, task: _Task) -> list[Done]:
+        if isinstance(error, QapError):
+            raise error
+        if not _of_the_worker(error):
+            raise QapError(f"worker: {type(error).__name__}: {error}") from error
+        self.say(f"worker lost with {len(task.starts)} in training: {str(error).splitlines()[0]}; sent again")
+        if len(task.starts) > 1 or task.deaths + 1 < DEATHS:
+            self._split(task, task.deaths + 1)
+            return []
+        return [Done(task.starts[0], Failed(f"{DEATHS} workers have died of its training: too little memory for it?"))]
+
+    def _split(self, task: _Task, deaths: int) -> None:
+        for start in task.starts:
+            self._give(_Task((start,), deaths))
+
+    def _reconnect(self, task: _Task) -> None:
+        """Look for the scheduler, and send everything again that was under way."""
+        lost = [task, *self._futures.values()]
+        self._futures.clear()
+        self._finished = queue.SimpleQueue()
+        self.say("the scheduler is lost: looking for it")
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            with contextlib.suppress(Exception):
+                self._client.close(timeout=1)
+            try:
+                self._client = self.connect()
+                break
+            except (OSError, TimeoutError) as error:
+                if time.monotonic() > until:
+                    raise QapError(f"the scheduler is lost ({error}): what is trained is kept, go on with --resume") from None
+                time.sleep(RETRY_SECONDS)
+        for one in lost:
+            self._give(one)
+
+
+def _of_the_worker(error: BaseException) -> bool:
+    """Tell whether a training came to nothing because its worker died or had no memory left."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return True
+    names = ("KilledWorker", "CommClosedError", "FutureCancelledError", "CancelledError")
+    return type(error).__name__ in names

@@ -1,0 +1,135 @@
+"""What runs on a worker: it reads the study's data once, then trains what it is sent."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from qap.backend import versions
+from qap.compress.context import Context
+from qap.compress.parents import train_float
+from qap.compress.pipeline import Chain
+from qap.compress.teachers import Teachers
+from qap.datasets.dataset import Dataset
+from qap.datasets.hold_back import hold_back
+from qap.datasets.load import load_dataset
+from qap.errors import InputError
+from qap.models.architecture import Architecture
+from qap.models.builders import Weights
+from qap.search.context import digest, make_context, search_chain
+from qap.search.messages import Assignment, Message, read_start, result_message, unpack
+from qap.search.work import run
+
+LATE = "late"
+"""Key of the message of a worker that has given up."""
+FAREWELL = 1.0
+"""Seconds in which the message of a worker that has given up must have left."""
+
+
+@dataclass(eq=False)
+class Bench:
+    """A study's data and methods as one worker has them.
+
+    Parameters
+    ----------
+    context : Context
+    chain : Chain
+    parents : dict
+        Folded weights of the float networks known here, by architecture and number.
+    """
+
+    context: Context
+    chain: Chain
+    parents: dict[tuple[str, int], Weights] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, assignment: Assignment, data: Dataset | None = None) -> Bench:
+        """Read the data and set the methods up.
+
+        Raises
+        ------
+        InputError
+            The versions or the data are not those of the search.
+        """
+        here = versions()
+        for name, wanted in assignment.versions:
+            if here.get(name) != wanted:
+                raise InputError(f"worker: expected {name} {wanted} as where the search runs, found {here.get(name)}")
+        config = assignment.study
+        folder = None if assignment.folder is None else Path(assignment.folder)
+        data = data or load_dataset(config.data, folder)
+        if digest(data) != assignment.data_sha256:
+            raise InputError(f"worker: {config.data.name}: expected the events that the search was begun with, found others")
+        searched, _ = hold_back(data, config.search.holdback, config.seed)
+        bench = cls(make_context(config, searched, folder), search_chain(config))
+        teachers = Teachers(config.distill, config.model, searched, bench.float_weights, folder)
+        bench.context = replace(bench.context, teacher=teachers)
+        return bench
+
+    def float_weights(self, architecture: Architecture, number: int) -> Weights:
+        """Return a float network for distillation: sent along, else trained here; its seed makes it the same everywhere."""
+        key = architecture.folded.id, number
+        if key not in self.parents:
+            self.parents[key] = train_float(architecture, self.context, number).weights
+        return self.parents[key]
+
+
+@lru_cache(maxsize=1)
+def _bench(assignment: Assignment) -> Bench:
+    return Bench.of(assignment)
+
+
+def train(assignment: Message, messages: Sequence[Message]) -> list[Message]:
+    """Train starts of one budget; what a search calls on its workers.
+
+    Parameters
+    ----------
+    assignment : mapping
+        Of `Assignment.to_dict`.
+    messages : sequence of mapping
+        Of `qap.search.messages.start_message`.
+
+    Returns
+    -------
+    list of mapping
+        Of `qap.search.messages.result_message`; one with the key `LATE` alone where it took longer than the assignment
+        allows: this process then ends, for nothing else stops a training that hangs.
+    """
+    given = Assignment.from_dict(assignment)
+    if given.seconds is None:
+        return _train(given, messages)
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(_attempt(given, messages)), daemon=True)
+    thread.start()
+    thread.join(given.seconds * len(messages))
+    if not found:
+        threading.Timer(FAREWELL, os._exit, [75]).start()
+        return [{LATE: given.seconds}]
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def _attempt(assignment: Assignment, messages: Sequence[Message]) -> Any:
+    try:
+        return _train(assignment, messages)
+    except BaseException as error:
+        return error
+
+
+def _train(assignment: Assignment, messages: Sequence[Message]) -> list[Message]:
+    bench, starts = _bench(assignment), [read_start(message) for message in messages]
+    for start, message in zip(starts, messages, strict=True):
+        if message["parent"] is not None:
+            bench.parents.setdefault((start.candidate.architecture.folded.id, 0), unpack(message["parent"]))
+    found, cpu = [], time.process_time()
+    for done in run(starts, bench.context, bench.chain):
+        found.append(result_message(done.result, time.process_time() - cpu))
+        cpu = time.process_time()
+    return found
