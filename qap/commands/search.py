@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qap.commands.options import EXIT_CODES, add_shown, add_study, check_function, print_json, print_lines
+from qap.commands.options import EXIT_CODES, add_shown, add_study, check_function, print_json, print_lines, whole
 from qap.errors import InputError
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
     from qap.candidate import Parity
     from qap.config.schema import Study
     from qap.report.data import FrontEntry, Report
+    from qap.search.workers import Workers
 
 EXAMPLES = f"""
 examples:
@@ -24,6 +25,9 @@ examples:
   qap search configs/jets.yaml search.space.layers.fc1.weight_bits=6 'search.space.tie=[sparsity]'
   qap search configs/jets.yaml --output studies/jets --resume
   qap search configs/jets.yaml firmware.rtl=true firmware.synthesis=true    the front as Verilog too, synthesised by Yosys
+  qap search configs/jets.yaml --workers 8                                   trained by eight processes of this machine
+  qap search configs/jets.yaml search.window=64 --cluster tcp://node1:8786   by a Dask cluster, without generations
+  qap search configs/jets.yaml search.window=400 --cluster slurm --workers 200 --job queue=short --job walltime=02:00:00 --dry-run
 
 {EXIT_CODES}
 """
@@ -35,20 +39,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the study (default: studies/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the study in that directory")
+    add_workers(parser)
     add_shown(parser, "print the front as JSON, the rows of front.csv")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Declare who trains."""
+    group = parser.add_argument_group("workers", "who trains; the front is the same for any number of them (docs: cluster)")
+    group.add_argument("--workers", type=whole(), metavar="N", help="processes on this machine, or jobs of a batch system")
+    group.add_argument("--cluster", metavar="WHERE", help="tcp://host:port of a Dask scheduler, slurm or htcondor")
+    group.add_argument(
+        "--job", action="append", default=[], metavar="KEY=VALUE", type=_setting,
+        help="of a batch job, as dask-jobqueue names it: queue, walltime, memory, interface …; may be repeated",
+    )  # fmt: skip
+    group.add_argument("--dry-run", action="store_true", help="show the script of a batch job and end")
+
+
+def _setting(text: str) -> tuple[str, str | int]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier() or not value:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, received {text!r}")
+    return key, int(value) if value.isdecimal() else value
+
+
+def workers_of(options: argparse.Namespace) -> Workers | None:
+    """Return who trains, None for this process."""
+    from qap.search.workers import Workers
+
+    if options.workers is None and options.cluster is None:
+        for option in ("job", "dry_run"):
+            if getattr(options, option):
+                raise InputError(f"--{option.replace('_', '-')}: is for jobs of a batch system: add --cluster slurm or htcondor")
+        return None
+    found = Workers(options.workers, options.cluster, dict(options.job))
+    if options.dry_run and not found.batch:
+        raise InputError("--dry-run: is for jobs of a batch system: add --cluster slurm or htcondor")
+    return found
 
 
 def run(options: argparse.Namespace) -> int:
     """Search, judge, report; return the exit code."""
     from qap.config.load import load_config
 
-    config = load_config(options.study, options.overrides)
+    config, workers = load_config(options.study, options.overrides), workers_of(options)
+    if workers is not None and options.dry_run:
+        print_lines(workers.script().rstrip())
+        return 0
     output = options.output or Path("studies") / config.name
     if output.exists() and not options.resume and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: not empty: add --resume to go on with that study, or choose another --output")
     where = (["--output", str(options.output)] if options.output else []) + ["--trust"] * options.trust
     command = shlex.join(["qap", "search", str(options.study), *options.overrides, *where])
-    return run_and_show(config, output, options, command, f"Go on with: {command} --resume", resume=options.resume)
+    again = f"Go on with: {command} --resume"
+    return run_and_show(config, output, options, command, again, resume=options.resume, workers=workers)
 
 
 def run_and_show(
@@ -88,7 +131,8 @@ def run_and_show(
     with SearchView(config, quiet=options.quiet) as view:
         try:
             report = run_study(
-                config, output, folder=folder, command=command, say=view.say, watch=view.update, data=data, **search
+                config, output, folder=folder, command=command, say=view.say, watch=view.update, data=data,
+                trust=options.trust, **search,
             )
         except KeyboardInterrupt:
             print(f"{prefix}: stopped; what is trained is kept. {stopped}", file=sys.stderr)

@@ -72,7 +72,8 @@ def run_study(
     say : callable, optional
         Called with a line of text for each step after the search.
     **options
-        Those of `qap.search.run.run_search`: ``resume``, ``sampler``, ``plans``, ``points``, ``watch``, ``data``.
+        Those of `qap.search.run.run_search`: ``resume``, ``sampler``, ``plans``, ``points``, ``watch``, ``data``, ``workers``,
+        ``trust``.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def run_study(
     InputError, QapError
         As `run_search` and `judge`.
     """
-    data = options.pop("data", None) or load_dataset(config.data, folder)
+    data = options.pop("data", None) or load_dataset(config.data, folder, trust=options.get("trust", False))
     study = run_search(config, output, folder=folder, data=data, **options)
     context = make_context(config, data, folder)
     verdict = judge(study, context, say)

@@ -38,6 +38,8 @@ class Assignment:
         Of the libraries that results depend on.
     seconds : float or None
         The most that the training of one candidate may take.
+    trust : bool
+        Load model files that hold code.
     """
 
     config: str
@@ -45,12 +47,13 @@ class Assignment:
     data_sha256: str
     versions: tuple[tuple[str, str], ...]
     seconds: float | None = None
+    trust: bool = False
 
     @classmethod
-    def of(cls, config: Study, folder: Path | None, data_sha256: str) -> Assignment:
+    def of(cls, config: Study, folder: Path | None, data_sha256: str, trust: bool = False) -> Assignment:
         """Return what workers are told of a study."""
-        where = None if folder is None else str(folder.resolve())
-        return cls(config.model_dump_json(), where, data_sha256, tuple(versions().items()), config.search.candidate_seconds)
+        where, known = None if folder is None else str(folder.resolve()), tuple(versions().items())
+        return cls(config.model_dump_json(), where, data_sha256, known, config.search.candidate_seconds, trust)
 
     @property
     def study(self) -> Study:

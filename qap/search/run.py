@@ -91,6 +91,7 @@ def run_search(
     watch: Watch = _ignore,
     data: Dataset | None = None,
     workers: Workers | None = None,
+    trust: bool = False,
 ) -> Study:
     """Search plans until the budget is used up.
 
@@ -118,6 +119,8 @@ def run_search(
         Instead of loading ``config.data``; workers read it from there all the same, and refuse other events.
     workers : Workers, optional
         Train the candidates (None: this process). The result is the same, whatever their number.
+    trust : bool, default False
+        Load model files that the configuration names even where they hold code.
 
     Returns
     -------
@@ -133,7 +136,7 @@ def run_search(
     KeyboardInterrupt
         Ctrl-C; what is trained is stored.
     """
-    data = data or load_dataset(config.data, folder)
+    data = data or load_dataset(config.data, folder, trust=trust)
     check_objectives(config, data.task)
     features = Precision(data.input.bits, data.input.integer)
     space = PlanSpace(config.search.space, config.model, len(data.feature_names), data.outputs, features)
@@ -146,6 +149,8 @@ def run_search(
         config.search, space, config.seed, sampler, points, constrained=bool(limits(config)),
         measure=lambda architecture: measured(space, architecture, searcher.parent(architecture), searcher.context),
     )  # fmt: skip
+    if workers is not None:
+        workers.check()
     study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
     with locked(study):
         sha = digest(data)
@@ -154,10 +159,10 @@ def run_search(
         keep_reports(study, folder)
         known = {(record.candidate.id, record.rung): record for record in study.records()}
         searcher = Searcher(study, context, space, watch, known, cost_model(study), search_chain(config))
-        teachers = Teachers(config.distill, config.model, searched, searcher.float_weights, folder)
+        teachers = Teachers(config.distill, config.model, searched, searcher.float_weights, folder, trust)
         searcher.context = replace(context, teacher=teachers)
         study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
-        with _executor(searcher, workers, Assignment.of(config, folder, sha)):
+        with _executor(searcher, workers, Assignment.of(config, folder, sha, trust)):
             if strategy is None:
                 descend(searcher)
             else:

@@ -63,12 +63,12 @@ class Bench:
                 raise InputError(f"worker: expected {name} {wanted} as where the search runs, found {here.get(name)}")
         config = assignment.study
         folder = None if assignment.folder is None else Path(assignment.folder)
-        data = data or load_dataset(config.data, folder)
+        data = data or load_dataset(config.data, folder, trust=assignment.trust)
         if digest(data) != assignment.data_sha256:
             raise InputError(f"worker: {config.data.name}: expected the events that the search was begun with, found others")
         searched, _ = hold_back(data, config.search.holdback, config.seed)
         bench = cls(make_context(config, searched, folder), search_chain(config))
-        teachers = Teachers(config.distill, config.model, searched, bench.float_weights, folder)
+        teachers = Teachers(config.distill, config.model, searched, bench.float_weights, folder, assignment.trust)
         bench.context = replace(bench.context, teacher=teachers)
         return bench
 

@@ -25,8 +25,10 @@ SETTINGS = {
     "distributed.comm.retry.count": 3,
 }
 SYSTEMS = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
+ROLES = "scheduler", "worker", "client"
 SUBMIT = {"slurm": "sbatch", "htcondor": "condor_submit"}
 ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
+CONNECT_SECONDS = 10
 JOB, DISK = {"cores": 1, "processes": 1, "memory": "4GB"}, "2GB"
 """What a job asks for where the user says nothing; HTCondor wants to know of the disk too."""
 
@@ -103,17 +105,32 @@ class Workers:
                 with self._processes(distributed) as cluster:
                     yield lambda: distributed.Client(cluster, set_as_default=False)
             elif self.batch:
-                self._require_batch_system()
                 with self._jobs() as cluster:
                     cluster.scale(jobs=self.count)
                     yield lambda: distributed.Client(cluster, set_as_default=False)
             else:
-                yield self._found(distributed)
+                yield lambda: distributed.Client(self.cluster, set_as_default=False, timeout=CONNECT_SECONDS)
 
-    def _require_batch_system(self) -> None:
-        submit = SUBMIT[str(self.cluster)]
-        if shutil.which(submit) is None:
-            raise ToolMissingError(f"--cluster {self.cluster}: no {submit} here: log in where jobs are submitted")
+    def check(self) -> None:
+        """Refuse workers that cannot be had, before anything is written.
+
+        Raises
+        ------
+        InputError, ToolMissingError
+            As `open`.
+        """
+        distributed = _package("distributed")
+        if self.batch:
+            _package("dask_jobqueue", "dask-jobqueue")
+            if shutil.which(SUBMIT[str(self.cluster)]) is None:
+                raise ToolMissingError(
+                    f"--cluster {self.cluster}: no {SUBMIT[str(self.cluster)]} here: log in where jobs are submitted"
+                )
+        elif self.cluster is not None:
+            try:
+                distributed.Client(self.cluster, set_as_default=False, timeout=CONNECT_SECONDS).close()
+            except (OSError, ValueError) as error:
+                raise InputError(f"--cluster: no scheduler at {self.cluster}: {str(error).splitlines()[0]}") from None
 
     def script(self) -> str:
         """Return the script of one job, as the batch system gets it."""
@@ -131,11 +148,11 @@ class Workers:
     @contextlib.contextmanager
     def _jobs(self) -> Iterator[Any]:
         """Prepare jobs whose workers find the search by certificates in a directory of the user's own that they share."""
-        distributed, jobqueue = _package("distributed"), _package("dask_jobqueue", "dask-jobqueue")
+        jobqueue = _package("dask_jobqueue", "dask-jobqueue")
         disk = {"disk": DISK} if self.cluster == "htcondor" else {}
         prologue = [f"export {name}={value}" for name, value in ONE_THREAD.items()]
         with tempfile.TemporaryDirectory(prefix=".qap-", dir=Path.home()) as shared:
-            tls = {"protocol": "tls://", "security": distributed.Security.temporary(), "shared_temp_directory": shared}
+            tls = {"protocol": "tls://", "security": _security(Path(shared))}
             try:
                 made = getattr(jobqueue, SYSTEMS[str(self.cluster)])(
                     **{**JOB, **disk, "job_script_prologue": prologue, **tls, **self.job}
@@ -145,15 +162,17 @@ class Workers:
             with made as cluster:
                 yield cluster
 
-    def _found(self, distributed: Any) -> Connect:
-        def connect() -> Any:
-            return distributed.Client(self.cluster, set_as_default=False, timeout=10)
 
-        try:
-            connect().close()
-        except (OSError, ValueError) as error:
-            raise InputError(f"--cluster: no scheduler at {self.cluster}: {str(error).splitlines()[0]}") from None
-        return connect
+def _security(folder: Path) -> Any:
+    """Return certificates for one search as files in a folder that only the user reads."""
+    made = _package("distributed").Security.temporary()
+    paths = {}
+    for name in ("ca_file", "worker_cert", "worker_key"):
+        paths[name] = folder / f"{name}.pem"
+        paths[name].touch(mode=0o600)
+        paths[name].write_text(getattr(made, f"tls_{name}"))
+    roles = {f"tls_{role}_{kind}": str(paths[f"worker_{kind}"]) for role in ROLES for kind in ("cert", "key")}
+    return type(made)(tls_ca_file=str(paths["ca_file"]), require_encryption=True, **roles)
 
 
 def _package(name: str, title: str | None = None) -> Any:
