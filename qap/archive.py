@@ -6,6 +6,7 @@ that it can be judged without running any of that.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zipfile
@@ -13,6 +14,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+
+import numpy as np
 
 from qap.errors import InputError, suggestion
 
@@ -86,6 +89,43 @@ def check_zip(source: Path | IO[bytes], where: str) -> list[zipfile.ZipInfo]:
         if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", one.filename):
             raise InputError(f"{where}: the member {one.filename!r} lies outside of the file: it is not read")
     return members
+
+
+def read_arrays(source: Path | bytes, where: str, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Read the plain arrays of an .npz file.
+
+    Parameters
+    ----------
+    source : path or bytes
+        The file, or its content.
+    where : str
+        For messages.
+    names : collection of str, optional
+        The arrays to read, where they are there (default: all).
+
+    Raises
+    ------
+    InputError
+        No such file, a damaged one, arrays of Python objects, absurd sizes.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        check_zip(file, where)
+        with np.load(file, allow_pickle=False) as arrays:
+            wanted = [name for name in arrays.files if names is None or name in names]
+            found = {name: arrays[name] for name in wanted}
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{where}: no such file") from None
+    except Exception as error:  # zipfile, zlib, numpy and the tokenizer that reads its headers have one of a dozen each
+        objects = "allow_pickle" in str(error)
+        why = "holds Python objects" if objects else (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{where}: not a readable .npz file of plain arrays: {why}") from None
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{where}: not a readable .npz file of plain arrays: {name} is no array")
+    return found
 
 
 def configuration(path: Path) -> dict[str, Any]:
@@ -188,6 +228,8 @@ def refuse_code(config: dict[str, Any], path: Path, known: Known, cure: str) -> 
         for part in parts(config):
             _check_class(part, path, known, cure)
             _check_values(part, path, known)
+            if isinstance(part.get("layers"), list):
+                _check_graph(part["layers"], path)
     except RecursionError:
         raise InputError(f"{path}: damaged: its configuration is nested too deeply") from None
 
@@ -210,6 +252,34 @@ def _check_class(part: dict[str, Any], path: Path, known: Known, cure: str) -> N
         raise InputError(
             f"{path}: the function {function!r} is not of Keras or QKeras: use a named activation or a QKeras quantizer"
         )
+
+
+def _check_graph(layers: list[Any], path: Path) -> None:
+    """Refuse layers that wait for each other or for calls that are not there: Keras would wait for ever."""
+    calls = {
+        (str(one.get("name")), at): node
+        for one in layers
+        if isinstance(one, dict) and isinstance(one.get("inbound_nodes"), list)
+        for at, node in enumerate(one["inbound_nodes"] or ([[]] if one.get("class_name") == "InputLayer" else []))
+    }
+    names, done = {name for name, _ in calls}, set[tuple[str, int]]()
+    names |= {str(one.get("name")) for one in layers if isinstance(one, dict)}
+    waiting = {call: set(_origins(node, names)) for call, node in calls.items()}
+    while ready := [call for call, origins in waiting.items() if origins <= done]:
+        done.update(ready)
+        for call in ready:
+            del waiting[call]
+    if waiting:
+        raise InputError(f"{path}: damaged: the inputs of the layer {next(iter(waiting))[0]!r} come from no layer")
+
+
+def _origins(node: Any, names: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Yield the calls whose outputs a call takes, as ``[name, number of the call, number of the output, …]``."""
+    items = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    if isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str) and node[0] in names and isinstance(node[1], int):
+        yield node[0], node[1]
+    for one in items:
+        yield from _origins(one, names)
 
 
 def _check_values(part: dict[str, Any], path: Path, known: Known) -> None:

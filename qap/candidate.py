@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from qap.errors import InputError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
 from qap.plan import Plan, plan_table
 from qap.tables import Table, html, number
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,23 @@ class Figure:
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form."""
         return {"value": self.value, "source": self.source, "unit": self.unit, "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Figure:
+        """Read the plain form.
+
+        Raises
+        ------
+        InputError
+            Anything else than finite numbers, the low one not above the high one, and text.
+        """
+        found = cls(**values)
+        numbers = (found.value, found.low, found.high)
+        if not all(map(_is_number, numbers)) or not found.low <= found.value <= found.high:  # type: ignore[operator]
+            raise InputError(f"cost: expected a finite value between low and high, received {numbers}")
+        if not isinstance(found.source, str) or not isinstance(found.unit, str):
+            raise InputError(f"cost: expected text as source and unit, received {found.source!r} and {found.unit!r}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +131,21 @@ class Cost:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cost:
-        """Read the plain form."""
+        """Read the plain form.
+
+        Raises
+        ------
+        InputError
+            Another form, or figures that are no numbers.
+        """
 
         def read(figures: Mapping[str, Any]) -> dict[str, Figure]:
-            return {name: Figure(**figure) for name, figure in figures.items()}
+            return {str(name): Figure.from_dict(figure) for name, figure in figures.items()}
 
-        return cls(read(values["figures"]), {layer: read(figures) for layer, figures in values["layers"].items()})
+        try:
+            return cls(read(values["figures"]), {str(layer): read(figures) for layer, figures in values["layers"].items()})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"cost: expected figures and layers, {type(error).__name__}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +178,24 @@ class Parity:
     max_difference: float
     first_layer: str | None = None
     reference: str = "float32"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Parity:
+        """Read the plain form.
+
+        Raises
+        ------
+        InputError
+            Counts that cannot be, or a difference that is no number.
+        """
+        found = cls(**values)
+        counts = (found.events, found.exact)
+        sound = all(isinstance(one, int) and not isinstance(one, bool) for one in counts) and 0 <= found.exact <= found.events
+        if not sound or not _is_number(found.max_difference) or found.max_difference < 0:
+            raise InputError(f"parity: expected counts and a largest difference, received {dict(values)}")
+        if found.reference not in ("float32", "float64") or not isinstance(found.first_layer, str | None):
+            raise InputError(f"parity: expected a layer and float32 or float64, received {dict(values)}")
+        return found
 
     @property
     def fraction(self) -> float:
@@ -255,12 +305,24 @@ class Candidate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
-        """Read the plain form."""
+        """Read the plain form.
+
+        Raises
+        ------
+        InputError
+            Values that cannot be, or another id than that of architecture and plan.
+        KeyError, TypeError, ValueError, AttributeError
+            Another form.
+        """
 
         def parity(name: str) -> Parity | None:
-            return None if values.get(name) is None else Parity(**values[name])
+            return None if values.get(name) is None else Parity.from_dict(values[name])
 
-        return cls(
+        for name, value in values["metrics"].items():
+            if not _is_number(value):
+                raise InputError(f"metrics: {name}: expected a finite number, received {value!r}")
+
+        found = cls(
             Architecture.from_dict(values["architecture"]),
             Plan.from_dict(values["plan"]),
             metrics=dict(values["metrics"]),
@@ -269,3 +331,6 @@ class Candidate:
             parity_rtl=parity("parity_rtl"),
             losses={name: tuple(map(float, losses)) for name, losses in values.get("losses", {}).items()},
         )
+        if values.get("id", found.id) != found.id:
+            raise InputError(f"candidate: {values['id']!r} is not the id of its architecture and plan, {found.id}")
+        return found

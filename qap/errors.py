@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _plain(found: re.Match[str]) -> str:
+    return " " if found[0] in "\n\r\t" else found[0].encode("unicode_escape", "surrogatepass").decode()
+
 
 class QapError(Exception):
-    """The work failed on the way; the message says where and what to do (exit code 1)."""
+    """The work failed on the way; the message says where and what to do (exit code 1).
+
+    A message is one line: names in files of others may hold line breaks, or signs that a terminal obeys.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_CONTROL.sub(_plain, str(message)))
 
 
 class InputError(QapError):

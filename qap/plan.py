@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from qap.config.load import parse_yaml
 from qap.errors import InputError, suggestion
 from qap.granularity import WEIGHT, Granularity
 from qap.precision import Precision, is_whole
@@ -281,10 +282,12 @@ class Plan:
             No such file, not YAML, or not a plan; the message names file and layer.
         """
         try:
-            return cls.from_dict(yaml.safe_load(Path(path).read_text()))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise InputError(f"{path}: not a readable plan file: {why}") from None
+            text = Path(path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not a readable plan file: {getattr(error, 'strerror', None) or error}") from None
+        values = parse_yaml(text, str(path))
+        try:
+            return cls.from_dict(values)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 

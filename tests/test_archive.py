@@ -137,3 +137,22 @@ def test_bombs_and_members_outside_are_refused(tmp_path: Path, monkeypatch: pyte
             archive.writestr(name, "x")
         with pytest.raises(InputError, match="lies outside of the file"):
             configuration(path)
+
+
+def test_layers_that_wait_for_each_other_are_refused() -> None:
+    """Keras 2 would wait for ever."""
+
+    def functional(first: list[Any], second: list[Any]) -> dict[str, Any]:
+        layers = [
+            {"class_name": "InputLayer", "name": "x", "config": {}, "inbound_nodes": []},
+            {"class_name": "Dense", "name": "a", "config": {}, "inbound_nodes": first},
+            {"class_name": "Dense", "name": "b", "config": {}, "inbound_nodes": second},
+        ]
+        return {"class_name": "Functional", "config": {"layers": layers}}
+
+    x, a, b = [[["x", 0, 0, {}]]], [[["a", 0, 0, {}]]], [[["b", 0, 0, {}]]]
+    refuse_code(functional(x, a), Path("m.keras"), allowed(), "")
+    refuse_code(functional(b, x), Path("m.keras"), allowed(), "")
+    for first, second in ((b, a), ([], a), (x, [[["a", 1, 0, {}]]])):
+        with pytest.raises(InputError, match="the inputs of the layer '[ab]' come from no layer"):
+            refuse_code(functional(first, second), Path("m.keras"), allowed(), "")

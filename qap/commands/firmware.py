@@ -12,7 +12,6 @@ from qap.commands.options import EXIT_CODES, add_shown, add_trust, check_functio
 from qap.errors import InputError, QapError, suggestion
 
 if TYPE_CHECKING:  # loaded when the verb runs: --help must stay light
-    import numpy as np
 
     from qap.candidate import Candidate
     from qap.config.schema import Firmware
@@ -236,19 +235,12 @@ def read_events(path: Path, names: list[str]) -> Events:
     InputError
         No such file, not an .npz file of plain arrays, an array missing or not of numbers.
     """
-    import zipfile
-
     import numpy as np
 
+    from qap.archive import read_arrays
     from qap.firmware.deliver import Events
 
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, np.ndarray] = dict(file)
-    except FileNotFoundError:
-        raise InputError(f"--inputs: {path}: no such file") from None
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"--inputs: {path}: not a readable .npz file of plain arrays: {str(error).splitlines()[0]}") from None
+    arrays = read_arrays(path, f"--inputs: {path}")
     wanted = ["features"] if len(names) == 1 and "features" in arrays else names
     missing = [name for name in wanted if name not in arrays]
     if missing:
@@ -291,7 +283,7 @@ def chosen_candidate(study: Study, wanted: str | None) -> Candidate:
 def study_data(study: Study) -> Any:
     """Load the study's data and hold them to what it was trained on."""
     from qap.datasets.load import load_dataset
-    from qap.search.run import digest
+    from qap.search.context import digest
 
     try:
         data = load_dataset(study.config.data)
@@ -316,8 +308,8 @@ def candidate_model(study: Study, candidate: Candidate, data: Any, trust: bool =
 
     from qap.firmware.model_file import load_model
     from qap.models.builders import get_weights
+    from qap.search.context import make_context
     from qap.search.rescore import Rescorer
-    from qap.search.run import make_context
 
     path = study.candidate_directory(candidate) / "model.keras"
     weights = study.weights(candidate)

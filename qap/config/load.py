@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from qap.config.schema import Study
 from qap.errors import InputError, suggestion
 
+LARGEST = 1_000_000
+"""Values of a file: lists of aliases of lists of aliases would fill the memory."""
 _BRANCH = re.compile(r"int|float|str|.*[\[(-].*")  # pydantic's names for the branches of a union
 
 
@@ -31,20 +34,57 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+    def construct_finite(self, node: yaml.ScalarNode) -> float:
+        value = self.construct_yaml_float(node)
+        if not math.isfinite(value):
+            problem = f"expected a finite number, received {node.value}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return float(value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_finite)
 _Loader.add_implicit_resolver(  # YAML 1.1 wants a dot in a float; physicists write 1e-3
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
 
-def _parse(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """Read plain values from YAML.
+
+    Parameters
+    ----------
+    text : str
+    where : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        No YAML, a tag that is no plain value, a key given twice, more than `LARGEST` values, branches within themselves.
+    """
     try:
-        return yaml.load(text, Loader=_Loader)
+        found = yaml.load(text, Loader=_Loader)
+        if _size(found, {}) > LARGEST:
+            raise InputError(f"{where}: its aliases stand for more than {LARGEST:,} values")
+        return found
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(f"{where}{f', line {mark.line + 1}' if mark else ''}: not valid YAML: {problem}") from None
     except RecursionError:
-        raise InputError(f"{where}: not a study file: nested too deeply") from None
+        raise InputError(f"{where}: not valid YAML: nested too deeply") from None
+    except (ValueError, OverflowError, TypeError) as error:  # a date, number or text that YAML's rules match and Python does not
+        raise InputError(f"{where}: not valid YAML: {error}") from None
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """Count values, those behind an alias as often as they are named."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = LARGEST + 1  # until it is counted: a branch within itself has no end
+        known[id(value)] = 1 + sum(_size(one, known) for one in (value.values() if isinstance(value, dict) else value))
+    return known[id(value)]
 
 
 def _set(tree: dict[str, Any], path: Sequence[str], value: Any, text: str) -> None:
@@ -123,7 +163,7 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
     if path is not None:
         where = str(path)
         try:
-            tree = _parse(Path(path).read_text(), where)
+            tree = parse_yaml(Path(path).read_text(), where)
         except FileNotFoundError:
             raise InputError(f"{path}: no such study file") from None
         except IsADirectoryError:
@@ -139,7 +179,7 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
             raise InputError(f"expected section.key=value, received {text!r}")
-        _set(tree, key.split("."), _parse(value, text), text)
+        _set(tree, key.split("."), parse_yaml(value, text), text)
     try:
         return Study.model_validate(tree)
     except ValidationError as error:

@@ -341,6 +341,15 @@ def _ports(top: str, name: str, layers: Sequence[Layer], source: _Source) -> tup
     return tuple(ports)
 
 
+def _clock(directory: Path, text: str | None) -> float | None:
+    """Return the clock period in ns, None where the project says none."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,6}(\.\d*)?|\.\d+", text, re.ASCII) or not float(text):
+        raise InputError(f"{directory}: expected a clock period in ns, received {text!r}: convert the model again")
+    return float(text)
+
+
 def read_project(directory: Path) -> HLSProject:
     """Read an hls4ml project for Vitis or Vivado.
 
@@ -381,9 +390,8 @@ def read_project(directory: Path) -> HLSProject:
     layers = tuple(_layer(call, source) for call in calls(top) if not HELPERS.fullmatch(call.function))
     if not layers:
         raise InputError(f"{file}: expected calls of nnet:: functions, found none: this is no top function of hls4ml")
-    clock = known.get("clock_period")
     return HLSProject(
-        directory, file.stem, backend, known.get("part"), float(clock) if clock else None,
+        directory, file.stem, backend, known.get("part"), _clock(directory, known.get("clock_period")),
         _io_type(known, top, source), forced_multipliers(directory, file), layers,
         _ports(strip_comments(top), file.stem, layers, source),
     )  # fmt: skip

@@ -63,9 +63,13 @@ def repeats(kind: str, sizes: Mapping[str, int]) -> int:
 def _numbers(text: str, where: Path) -> np.ndarray:
     words = re.sub(r"[{}\s]+", " ", text).replace(",", " ").split()
     try:
-        return np.array([float(word.rstrip("fF")) for word in words])
+        found = np.array([float(word.rstrip("fF")) for word in words])
     except ValueError as error:
         raise InputError(f"{where}: expected numbers, {error}: convert the model again") from None
+    if not np.isfinite(found).all():
+        word = words[int(np.argmin(np.isfinite(found)))]
+        raise InputError(f"{where}: expected finite numbers, received {word}: convert the model again")
+    return found
 
 
 def read_array(firmware: Path, name: str) -> np.ndarray | None:

@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -85,7 +86,7 @@ class Cut:
         if isinstance(node, ast.BoolOp):
             sign = "&" if isinstance(node.op, ast.And) else "|"
             parts = [_condition(self._value(part, columns), self.text, f"a side of {sign}") for part in node.values]
-            return (np.logical_and if sign == "&" else np.logical_or).reduce(parts)
+            return reduce(np.logical_and if sign == "&" else np.logical_or, parts)
         if isinstance(node, ast.UnaryOp):
             value = self._value(node.operand, columns)
             if isinstance(node.op, ast.Not):

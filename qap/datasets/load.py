@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
+from qap.archive import check_zip, read_arrays
 from qap.config.data import Data
 from qap.datasets import digits, mnist, openml
 from qap.datasets.dataset import Dataset, prepare
@@ -52,13 +50,11 @@ def read_npz(path: Path, name: str | None = None, *, answers: bool = True) -> Ta
     """
     path = Path(path)
     name = name or path.stem
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found, arrays = file.files, {key: file[key] for key in file.files if key in KNOWN_ARRAYS}
-    except FileNotFoundError:
-        raise InputError(f"data.name: {path}: no such file") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"data.name: {path}: not a readable .npz file of plain arrays: {str(error).splitlines()[0]}") from None
+    arrays = read_arrays(path, f"data.name: {path}", KNOWN_ARRAYS)
+    found = [one.filename.removesuffix(".npy") for one in check_zip(path, str(path))]
+    for key in ("feature_names", "class_names"):
+        if key in arrays and arrays[key].ndim != 1:
+            raise InputError(f"data.name: {path}: {key}: expected a list of names, received the shape {arrays[key].shape}")
     if "features" not in arrays and set(mnist.ARRAYS) & set(arrays):
         return mnist.from_arrays(arrays, name, str(path))
     if "features" not in arrays or (answers and not {"labels", "targets"} & set(arrays)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from qap.archive import read_arrays
 from qap.backend import float32
 from qap.errors import InputError
 from qap.exports.kinds import quantized_layers
@@ -21,6 +21,7 @@ from qap.firmware.quantizers import constants
 from qap.firmware.rebuild import leaves
 from qap.firmware.reference import FOLDED
 from qap.firmware.values import Grid
+from qap.precision import is_whole
 
 FORMAT = "qap-integers"
 VERSION = 1
@@ -181,7 +182,7 @@ def _from_json(data: bytes, where: str) -> dict[str, Any]:
     try:
         tree = json.loads(data)
         known = tree["format"] == FORMAT and tree["version"] == VERSION and isinstance(tree["weights"], dict)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         known = False
     if not known:
         raise InputError(f"{where}: expected a JSON file of the format {FORMAT}, version {VERSION}")
@@ -189,11 +190,7 @@ def _from_json(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _from_npz(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{where}: expected an .npz file of plain arrays: {str(error).splitlines()[0]}") from None
+    arrays = read_arrays(data, where)
     entries: dict[str, Any] = {}
     for name, array in arrays.items():
         if ":" not in name:
@@ -213,7 +210,7 @@ def _tensor(where: str, entry: Any) -> FixedPoint:
         fractional = entry["fractional_bits"]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{where}: damaged: expected type, fractional_bits, precision, shape and integers") from None
-    if found is None or int(found[2]) - int(found[3]) != fractional:
+    if found is None or not is_whole(fractional) or int(found[2]) - int(found[3]) != fractional:
         raise InputError(f"{where}: the type {entry['type']!r} does not say {fractional!r} fractional bits")
     if not 1 <= int(found[2]) <= MAX_BITS:
         raise InputError(f"{where}: expected a type of 1 to {MAX_BITS} bits, received {entry['type']}")

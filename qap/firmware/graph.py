@@ -61,7 +61,7 @@ def identifier(name: str, taken: set[str]) -> str:
 
     ``<name>_linear`` is taken with it: hls4ml splits the activation off a layer under that name.
     """
-    base = re.sub(r"\W", "_", name)
+    base = re.sub(r"\W", "_", name, flags=re.ASCII)[:100]
     if base in RESERVED or not re.match(r"[A-Za-z]", base):
         base = f"layer_{base}"
     unique, count = base, 0

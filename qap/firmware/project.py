@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,9 +13,13 @@ from typing import Any
 import numpy as np
 
 from qap.errors import InputError, QapError
-from qap.precision import Precision
+from qap.precision import Precision, is_whole
 
 FILE = "project.json"
+NAME = re.compile(r"[A-Za-z_]\w{0,199}", re.ASCII)
+"""Of functions, ports and layers in C++, Verilog, Tcl and paths."""
+TYPE = re.compile(r"(ap_)?u?fixed<[0-9]{1,4}, *-?[0-9]{1,4}(, *[A-Z_:a-z0-9]+)*>", re.ASCII)
+MOST_ELEMENTS = 1 << 24
 SETTINGS = ("Backend", "Part", "ClockPeriod", "IOType", "Strategy", "ReuseFactor")
 """hls4ml's own keys of the section `firmware`: what a project is converted with."""
 
@@ -40,6 +46,20 @@ class Port:
     type: str
     precision: str = ""
     features: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Port:
+        """Read the plain form; InputError, TypeError or KeyError where it is none."""
+        found = cls(**{**values, "shape": tuple(values["shape"]), "features": tuple(values["features"])})
+        if not all(is_whole(one) and one > 0 for one in found.shape) or math.prod(found.shape) > MOST_ELEMENTS:
+            raise InputError(f"expected a shape of numbers from 1, received {found.shape}")
+        if not isinstance(found.name, str) or not NAME.fullmatch(found.name):
+            raise InputError(f"expected a C name of a port, received {found.name!r}")
+        if not isinstance(found.type, str) or not TYPE.fullmatch(found.type):
+            raise InputError(f"{found.name}: expected a fixed-point type, received {found.type!r}")
+        for text in (*found.features, *([found.precision] if found.precision else [])):
+            Precision.parse(text)
+        return found
 
     @property
     def kind(self) -> Precision | tuple[Precision, ...]:
@@ -112,18 +132,39 @@ class Project:
             No project stands there.
         """
         path = Path(directory) / FILE
+        cure = "make one with qap.firmware.convert"
         try:
             values = json.loads(path.read_text())
-        except (OSError, ValueError):
-            raise InputError(f"{path}: not a firmware project: make one with qap.firmware.convert") from None
+        except (OSError, ValueError, RecursionError):
+            raise InputError(f"{path}: not a firmware project: {cure}") from None
+        try:
+            for key in ("inputs", "outputs"):
+                values[key] = tuple(Port.from_dict(item) for item in values[key])
+            values["traces"] = {name: Port.from_dict(item) for name, item in values["traces"].items()}
+            found = cls(Path(directory), **values)
+            found.check()
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: not a firmware project ({type(error).__name__}: {error}): {cure}") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}: {cure}") from None
+        return found
 
-        def port(item: Mapping[str, Any]) -> Port:
-            return Port(**{**item, "shape": tuple(item["shape"]), "features": tuple(item["features"])})
+    def check(self) -> None:
+        """Refuse what qap does not write: names stand in paths, scripts and C++, and the file may come from elsewhere.
 
-        for key in ("inputs", "outputs"):
-            values[key] = tuple(port(item) for item in values[key])
-        values["traces"] = {name: port(item) for name, item in values["traces"].items()}
-        return cls(Path(directory), **values)
+        Raises
+        ------
+        InputError
+        """
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise InputError(f"name: expected a C name, received {self.name!r}")
+        if not self.inputs or not self.outputs:
+            raise InputError("expected inputs and outputs")
+        if self.reference not in ("float32", "float64") or self.head not in ("logits", "argmax"):
+            raise InputError(f"expected float32 or float64, logits or argmax, received {self.reference!r}, {self.head!r}")
+        for key in ("settings", "layers", "bounds"):
+            if not isinstance(getattr(self, key), Mapping):
+                raise InputError(f"{key}: expected names and values, received {getattr(self, key)!r}")
 
     def arrays(self, x: Any) -> list[np.ndarray]:
         """Check inputs and return one float64 array (events, elements) per input port.

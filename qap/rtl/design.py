@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 from qap.errors import InputError
 from qap.files import write_text
-from qap.precision import Precision
+from qap.precision import Precision, is_whole
 from qap.rtl.solver import DIGITS, SOLVER, TIMEOUT
 from qap.rtl.tools import da4ml
 from qap.rtl.trace import Traced, trace
@@ -24,6 +25,11 @@ LOGIC = "logic.json"
 UNUSED = ("sim", "model", "metadata.json", "src/memfiles")
 CELLS = ("shift_adder", "mux", "negative")
 """What da4ml writes beside the circuit and a design does not use, and the cells of its library that one may use."""
+
+
+NAME = re.compile(r"[A-Za-z_]\w{0,199}", re.ASCII)
+SOURCE = re.compile(r"src/(\w{1,100}/){0,3}\w{1,200}\.v", re.ASCII)
+MOST_BITS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +215,34 @@ def load_design(directory: str | Path) -> Design:
             values[key] = tuple(Wire(*wire) for wire in values[key])
         for key in ("input_shape", "output_shape", "stage_depths"):
             values[key] = tuple(values[key])
-        return Design(directory, **values)
+        found = Design(directory, **values)
+        _check(found)
+        return found
     except OSError:
         raise InputError(f"{directory}: no RTL design: expected {FILE}, which qap.rtl.write_design writes") from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, InputError) as error:
         raise InputError(f"{directory / FILE}: not a readable design: {error}") from None
+
+
+def _check(design: Design) -> None:
+    """Refuse what `write_design` does not write: names go into scripts of tools, and the files may come from elsewhere."""
+    if not isinstance(design.name, str) or not NAME.fullmatch(design.name):
+        raise InputError(f"expected a name that Verilog takes, received {design.name!r}")
+    home = design.directory.resolve()
+    for path in design.sources:
+        if not SOURCE.fullmatch(path.as_posix()) or not (design.directory / path).resolve().is_relative_to(home):
+            raise InputError(f"expected Verilog files in src, received {path.as_posix()!r}")
+    numbers = [design.stages, design.register_bits, design.depth, design.initiation_interval]
+    numbers += [*design.input_shape, *design.output_shape, *design.stage_depths]
+    numbers += [abs(one) for wire in (*design.inputs, *design.outputs) for one in (wire.integer, wire.fractional)]
+    if not all(is_whole(one) and 0 <= one < 1 << 32 for one in numbers) or not 0 <= design.cost < math.inf:
+        raise InputError("expected counts of 0 or more")
+    wires = ((design.input_shape, design.inputs), (design.output_shape, design.outputs))
+    stages = len(design.stage_depths)
+    if any(math.prod(shape) != len(found) for shape, found in wires) or not 0 < stages == design.stages:
+        raise InputError("expected a wire for each element, and a depth for each stage")
+    if not all(isinstance(wire.signed, bool) and 0 <= wire.bits <= MOST_BITS for wire in (*design.inputs, *design.outputs)):
+        raise InputError(f"expected wires of up to {MOST_BITS} bits")
 
 
 def _readme(design: Design) -> str:

@@ -119,7 +119,7 @@ def load_synthesis(design: Design) -> Cost | None:
     try:
         values = json.loads(path.read_text())
         return Cost.from_dict(values) if values["sources"] == design.stamp() else None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
         raise InputError(f"{path}: not a readable synthesis result: {error}") from None
 
 

@@ -139,7 +139,7 @@ def _json(**changes: Any) -> bytes:
         ("json", b"\xff", "expected a JSON file of the format qap-integers"),
         ("json", b"[1]", "expected a JSON file of the format qap-integers"),
         ("json", _json().replace(b'"version": 1', b'"version": 2'), "version 1"),
-        ("npz", b"PK", "expected an .npz file of plain arrays"),
+        ("npz", b"PK", "not a readable .npz file of plain arrays"),
         ("json", _json(integers=[7, 8]), "a/kernel: expected integers from -8 to 7, received 7 to 8"),
         ("json", _json(integers=[7]), r"expected integers of shape \(2,\)"),
         ("json", _json(integers=[7, 1.5]), r"expected integers of shape \(2,\), received float64"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qap.archive import check_zip
 from qap.datasets.readers.source import Column, Roles, Source, Values, whole
 from qap.errors import InputError
 
@@ -26,6 +27,8 @@ class NpzSource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        with whole(path, ".npz"):
+            check_zip(path, f"data.name: {path}")
         with whole(path, ".npz"), np.load(path, allow_pickle=False) as file:
             kinds = {name: _header(file, name) for name in file.files}
             arrays = {name: file[name] for name, kind in kinds.items() if not kind.hasobject}

@@ -32,8 +32,7 @@ class RootSource(Source):
         self._ak = library("awkward", "ROOT")
         interpretation = uproot.interpretation
         self._unknown = (interpretation.identify.UnknownInterpretation, interpretation.objects.CannotBeAwkward)
-        self._errors = (uproot.deserialization.DeserializationError, *self._unknown)
-        with whole(path, "ROOT", self._errors):
+        with whole(path, "ROOT"):
             self._file = uproot.open(path)
             kinds = self._file.classnames(cycle=False)
             self._tree = self._find({name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple")}, tree)
@@ -105,7 +104,7 @@ class RootSource(Source):
 
     def chunks(self, names: Sequence[str], rows: int) -> Iterator[tuple[float, dict[str, Values]]]:
         """Yield the part that has been read and the columns."""
-        with whole(self.path, "ROOT", self._errors):
+        with whole(self.path, "ROOT"):
             edges = self._edges(names, rows)
             for start, stop in pairwise(edges):
                 yield stop / edges[-1], {name: self._values(name, start, stop) for name in names}
