@@ -19,7 +19,7 @@ from qap.models.builders import Weights
 from qap.search.messages import Assignment, read_result, start_message
 from qap.search.work import Done, Start, alike
 from qap.search.worker import LATE, train
-from qap.search.workers import Connect
+from qap.search.workers import Pool
 from qap.training.job import Failed
 
 DEATHS = 12
@@ -28,6 +28,8 @@ TOGETHER = 8
 """Trainings in one message at most."""
 RETRY_SECONDS, PATIENCE_SECONDS = 2.0, 120.0
 """A scheduler that is lost is looked for so often and for so long."""
+HEAL_SECONDS = 5.0
+"""Without a result for so long, workers that have ended are looked for."""
 
 Say = Callable[[str], None]
 
@@ -46,8 +48,8 @@ class Fleet:
 
     Parameters
     ----------
-    connect : callable
-        Returns a `distributed.Client`; called again when its scheduler is lost.
+    pool : Pool
+        Asked for a client again when its scheduler is lost.
     assignment : Assignment
     say : callable
         Told of workers that have died, and of a scheduler that is lost.
@@ -55,7 +57,7 @@ class Fleet:
         Architecture → folded weights of its float parent, for methods with a teacher.
     """
 
-    connect: Connect
+    pool: Pool
     assignment: Assignment
     say: Say
     parent: Callable[[Start], Weights] | None = None
@@ -64,7 +66,7 @@ class Fleet:
     _finished: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:
-        self._client = self.connect()
+        self._client = self.pool.connect()
 
     def submit(self, starts: Sequence[Start]) -> None:
         """Queue trainings; they leave together at the next `collect`."""
@@ -80,7 +82,11 @@ class Fleet:
         """
         self._send()
         while self._futures:
-            future = self._finished.get()
+            try:
+                future = self._finished.get(timeout=HEAL_SECONDS)
+            except queue.Empty:
+                self.pool.heal()
+                continue
             task = self._futures.pop(future, None)
             if task is not None and (found := self._read(future, task)):
                 return found
@@ -156,7 +162,7 @@ class Fleet:
             with contextlib.suppress(Exception):
                 self._client.close(timeout=1)
             try:
-                self._client = self.connect()
+                self._client = self.pool.connect()
                 break
             except (OSError, TimeoutError) as error:
                 if time.monotonic() > until:

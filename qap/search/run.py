@@ -208,8 +208,8 @@ def _executor(searcher: Searcher, workers: Workers | None, assignment: Assignmen
         return searcher.parent(start.candidate.architecture).weights
 
     taught = any(link.distilled for link in searcher.chain)
-    with workers.open() as connect:
-        searcher.executor = Fleet(connect, assignment, searcher.study.log, parent if taught else None)
+    with workers.open() as pool:
+        searcher.executor = Fleet(pool, assignment, searcher.study.log, parent if taught else None)
         try:
             yield
         finally:

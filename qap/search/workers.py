@@ -32,8 +32,25 @@ CONNECT_SECONDS = 10
 JOB, DISK = {"cores": 1, "processes": 1, "memory": "4GB"}, "2GB"
 """What a job asks for where the user says nothing; HTCondor wants to know of the disk too."""
 
-Connect = Callable[[], Any]
-"""Returns a `distributed.Client`."""
+
+def _nothing() -> None:
+    """Leave it to the cluster."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Workers that are there.
+
+    Parameters
+    ----------
+    connect : callable
+        Returns a `distributed.Client`.
+    heal : callable
+        Called every few seconds: starts those again that have ended for good.
+    """
+
+    connect: Callable[[], Any]
+    heal: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True)
@@ -83,13 +100,13 @@ class Workers:
         return self.cluster in SYSTEMS
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Connect]:
+    def open(self) -> Iterator[Pool]:
         """Start the workers, or find those that run.
 
         Yields
         ------
-        callable
-            Returns a client, for `qap.search.fleet.Fleet`.
+        Pool
+            For `qap.search.fleet.Fleet`.
 
         Raises
         ------
@@ -103,13 +120,14 @@ class Workers:
         with settings.set(SETTINGS):
             if self.cluster is None:
                 with self._processes(distributed) as cluster:
-                    yield lambda: distributed.Client(cluster, set_as_default=False)
+                    cluster.scale(self.count)
+                    yield Pool(lambda: distributed.Client(cluster, set_as_default=False), _Healer(cluster, self.count or 1))
             elif self.batch:
                 with self._jobs() as cluster:
                     cluster.scale(jobs=self.count)
-                    yield lambda: distributed.Client(cluster, set_as_default=False)
+                    yield Pool(lambda: distributed.Client(cluster, set_as_default=False))
             else:
-                yield lambda: distributed.Client(self.cluster, set_as_default=False, timeout=CONNECT_SECONDS)
+                yield Pool(lambda: distributed.Client(self.cluster, set_as_default=False, timeout=CONNECT_SECONDS))
 
     def check(self) -> None:
         """Refuse workers that cannot be had, before anything is written.
@@ -141,7 +159,7 @@ class Workers:
     def _processes(self, distributed: Any) -> Any:
         """Start processes that talk through the loopback interface, with certificates of their own: nobody else may send work."""
         return distributed.LocalCluster(
-            n_workers=self.count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+            n_workers=0, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
             memory_limit=self.memory or "auto", security=distributed.Security.temporary(), silence_logs=logging.CRITICAL,
         )  # fmt: skip
 
@@ -161,6 +179,23 @@ class Workers:
                 raise InputError(f"--job: {str(error).splitlines()[0]}") from None
             with made as cluster:
                 yield cluster
+
+
+class _Healer:
+    """Replaces processes that Dask has given up: it starts one again that dies at work, not one that dies while it starts."""
+
+    def __init__(self, cluster: Any, count: int) -> None:
+        self._cluster, self._count = cluster, count
+        self._dead: set[Any] = set()
+
+    def __call__(self) -> None:
+        cluster = self._cluster
+        dead = {name for name, nanny in list(cluster.workers.items()) if not nanny.is_alive()}
+        for name in dead & self._dead:  # one that is dead twice in a row is not on its way
+            cluster.workers.pop(name, None)
+            cluster.worker_spec.pop(name, None)
+        self._dead = dead - self._dead
+        cluster.scale(self._count)
 
 
 def _security(folder: Path) -> Any:
