@@ -48,7 +48,7 @@ def training_curves(losses: Mapping[str, Sequence[float]], *, title: str = "", u
     Returns
     -------
     matplotlib.figure.Figure
-        The axis is logarithmic where the losses differ by more than a factor of 10, else it begins at 0.
+        Logarithmic where the losses differ by more than a factor of 10; else the axis spans a fifth of the largest at least.
     """
     shown = shown_losses(losses)
     values = [value for line in shown.values() for value in line]
@@ -65,8 +65,9 @@ def training_curves(losses: Mapping[str, Sequence[float]], *, title: str = "", u
             axes.set_ylim(low, high)
             log_ticks(axes.yaxis, low, high)
         else:
-            axes.set_ylim(min(0, *values), 1.08 * max(values) or 1)
-        axes.set_xlim(1, max(max(map(len, shown.values())), 2))
+            axes.set_ylim(0.97 * min(*values, 0.8 * max(values)), 1.04 * max(values) or 1)
+        last = max(map(len, shown.values()))
+        axes.set_xlim(1 - 0.02 * last, 1.02 * last)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.tick_params(axis="x", which="minor", length=0)
         axes.set_xlabel("Epoch")
@@ -308,7 +309,7 @@ def candidate_figures(report: Report, entry: FrontEntry) -> Iterator[tuple[str, 
     if any(layer.weights is not None for layer in entry.layers):
         yield (
             "distributions",
-            partial(distributions, entry.layers, title=f"{name}; green: range of the quantizer; exact zeros are left out"),
+            partial(distributions, entry.layers, title=f"{name}; green: chosen range; left out: zeros and what a ReLU cuts off"),
         )
     calibrations = {label: model.calibration for label, model in models.items() if model.calibration is not None}
     if entry.calibration is not None:

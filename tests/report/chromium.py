@@ -144,6 +144,8 @@ def chromium() -> Iterator[Chromium]:
             read, write = os.dup(theirs_in), os.dup(theirs_out)
             os.dup2(read, 3)
             os.dup2(write, 4)
+            os.set_inheritable(3, True)  # dup2 of 3 to 3 leaves it closed behind exec: matplotlib frees 3 and 4 after a fork
+            os.set_inheritable(4, True)
 
         command = [str(PROGRAM), *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(

@@ -220,7 +220,7 @@ function lossesPanel(one, data) {
   const unit = data.targets.length ? "target units²" : "nat";
   const last = Math.max(...lines.map(([, [epochs]]) => epochs.at(-1)));
   const plot = framed(PANEL, 340, { low: 1, high: Math.max(last, 2), label: "epoch" },
-    log ? { low: least / 1.2, high: most * 1.2, log, label: `loss [${unit}]` } : { low: Math.min(0, least), high: 1.06 * most || 1, label: `loss [${unit}]` }, "Training curves");
+    log ? { low: least / 1.2, high: most * 1.2, log, label: `loss [${unit}]` } : { low: Math.min(least, 0.8 * most) * 0.97, high: 1.04 * most || 1, label: `loss [${unit}]` }, "Training curves");
   const names = { total: "minimised", hard: data.targets.length ? "on the targets" : "on the labels", soft: "against the teacher" };
   const styles = { total: "k7", hard: "k0", soft: "k1" };
   for (const [name, [epochs, losses]] of lines) {
