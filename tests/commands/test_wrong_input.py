@@ -103,7 +103,7 @@ WRONG: list[tuple[str, str]] = [
     ("data build jet --output {new}/jets.npz", "did you mean 'jets'?"),
     ("data build jets n=ten --output {new}/jets.npz", "n: expected"),
     ("data build jets nn=10 --output {new}/jets.npz", "nn"),
-    ("data build jets n=10 --processes none --output {new}/jets.npz", "--processes: expected a number"),
+    ("data build jets n=10 --processes none --output {new}/jets.npz", "--processes: expected 1 to 1024"),
     # study files
     ("search none.yaml", "none.yaml: no such study file"),
     ("search empty", "is a directory"),
