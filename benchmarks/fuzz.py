@@ -56,6 +56,7 @@ def _alarm(number: int, frame: FrameType | None) -> NoReturn:
 
 def outcome(parser: Parser, data: bytes, folder: Path) -> tuple[str, str]:
     """Return what becomes of an input, and the message."""
+    signal.signal(signal.SIGALRM, _alarm)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         value = parser.read(data, folder)
@@ -89,7 +90,6 @@ def inputs(parser: Parser, samples: list[bytes], seed: int, numbers: Iterable[in
 def work(parser: Parser, seed: int, first: int, stop: int) -> None:
     """Run inputs in this process, a line of JSON for each."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, _alarm)
     said = os.fdopen(os.dup(1), "w", buffering=1)
     with Path(os.devnull).open("w") as null:  # libraries print
         os.dup2(null.fileno(), 1)
@@ -134,7 +134,6 @@ def run(parser: Parser, count: int, seed: int) -> tuple[Counter[str], list[tuple
 
 def show(parser: Parser, seed: int, number: int) -> None:
     """Say what an input is, and what becomes of it."""
-    signal.signal(signal.SIGALRM, _alarm)
     with tempfile.TemporaryDirectory() as temporary:
         samples = parser.samples(Path(temporary))
         for _, data in inputs(parser, samples, seed, [number]):

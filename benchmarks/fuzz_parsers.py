@@ -100,8 +100,8 @@ def _studies(folder: Path) -> list[bytes]:
 
 
 OVERRIDES = (
-    "search.trials=30", "search.space.weight_bits=[4,6]", "data.input.bits=12", "train.learning_rate=1e-3", "model.units=[16,8]",
-    "search.constraints.lut=5000", "search.space.layers.fc1.weight_bits=6", "firmware.ReuseFactor={Model: 2, fc1: 4}", "name=x",
+    "search.trials=30", "search.space.weight_bits=[4,6]", "data.input.bits=12", "train.learning_rate=1e-3", "model.hidden=[16,8]",
+    "search.constraints.LUT=5000", "search.space.layers.fc1.weight_bits=6", "firmware.ReuseFactor={Model: 2, fc1: 4}", "name=x",
     "compare.methods={qap: [qap], seq: [prune, ptq]}", "seed=3", "data.cut=pt > 3", "data.split=[0.6,0.2,0.2]",
 )  # fmt: skip
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from qap.config.load import parse_yaml
+from qap.config.load import dump_yaml, parse_yaml
 from qap.errors import InputError, suggestion
 from qap.granularity import WEIGHT, Granularity
 from qap.precision import Precision, is_whole
@@ -269,8 +267,7 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write YAML that `load` reads."""
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times faster where libyaml is there
-        path.write_text(yaml.dump(self.to_dict(), Dumper=dumper, sort_keys=False))
+        path.write_text(dump_yaml(self.to_dict()))
 
     @classmethod
     def load(cls, path: Path) -> Plan:

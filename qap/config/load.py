@@ -16,6 +16,7 @@ from qap.errors import InputError, suggestion
 
 LARGEST = 1_000_000
 """Values of a file: lists of aliases of lists of aliases would fill the memory."""
+DEEPEST = 200
 _BRANCH = re.compile(r"int|float|str|.*[\[(-].*")  # pydantic's names for the branches of a union
 
 
@@ -43,9 +44,14 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_finite)
-_Loader.add_implicit_resolver(  # YAML 1.1 wants a dot in a float; physicists write 1e-3
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # ten times faster where libyaml is there
+    """YAML's safe dumper that quotes text which the loader would take for a number."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(  # YAML 1.1 wants a dot in a float; physicists write 1e-3
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    )
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -62,6 +68,8 @@ def parse_yaml(text: str, where: str) -> Any:
     InputError
         No YAML, a tag that is no plain value, a key given twice, more than `LARGEST` values, branches within themselves.
     """
+    if _depth(text) > DEEPEST:  # beyond some thousands the scanner takes minutes
+        raise InputError(f"{where}: not valid YAML: nested too deeply")
     try:
         found = yaml.load(text, Loader=_Loader)
         if _size(found, {}) > LARGEST:
@@ -75,6 +83,15 @@ def parse_yaml(text: str, where: str) -> Any:
         raise InputError(f"{where}: not valid YAML: nested too deeply") from None
     except (ValueError, OverflowError, TypeError) as error:  # a date, number or text that YAML's rules match and Python does not
         raise InputError(f"{where}: not valid YAML: {error}") from None
+
+
+def _depth(text: str) -> int:
+    """Return how deeply brackets are nested, those in texts too."""
+    depth = deepest = 0
+    for sign in re.findall(r"[][{}]", text):
+        depth = max(depth + (1 if sign in "[{" else -1), 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
@@ -188,4 +205,9 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
 
 def dump_config(config: Study) -> str:
     """Return the resolved configuration as YAML that `load_config` reads back to an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"))
+
+
+def dump_yaml(values: Any) -> str:
+    """Return plain values as YAML that `parse_yaml` reads back to equal ones."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=False))

@@ -169,7 +169,7 @@ def load_store(path: Path) -> Store:
         return Store(tuple(Entry.from_dict(one) for one in values["entries"]))
     except OSError as error:
         raise InputError(f"{path}: the store of reports cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: the store of reports is damaged ({error!r}): {cure}") from None
 
 

@@ -141,7 +141,7 @@ def _name(node: ast.expr, quoted: tuple[str, ...]) -> str | None:
     """Return the column that a node stands for."""
     if isinstance(node, ast.Name):
         number = re.fullmatch(r"__quoted_(\d+)", node.id)
-        return quoted[int(number[1])] if number else node.id
+        return quoted[int(number[1])] if number and int(number[1]) < len(quoted) else node.id
     if isinstance(node, ast.Attribute):
         base = _name(node.value, quoted)
         return None if base is None else f"{base}.{node.attr}"

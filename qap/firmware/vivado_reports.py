@@ -147,6 +147,8 @@ def parse_timing(
     period, frequency = (float(value) for value in clocks[0])
     if period <= 0 or abs(1000 / period - frequency) > 0.001 * frequency + 0.001:
         raise report.error(f"Clock Summary: {period} ns is not {frequency} MHz: the report was changed")
+    if wns >= period:
+        raise report.error(f"a WNS of {wns} ns with a clock of {period} ns: the report was changed")
     return Cost({
         "WNS": Figure(wns, source, "ns"),
         "clock_target_ns": Figure(period, source, "ns"),

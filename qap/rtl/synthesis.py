@@ -175,7 +175,7 @@ def logic_levels(netlist: Mapping[str, Any], stages: int) -> tuple[int, ...]:
 
 def _measure(start: int, drivers: Mapping[int, tuple[bool, list[int]]], depth: dict[int, int]) -> None:
     """Fill in the number of logic cells behind a net, without recursion: paths are long."""
-    pending = [start]
+    pending, entered = [start], set[int]()
     while pending:
         bit = pending[-1]
         if bit in depth:
@@ -183,7 +183,10 @@ def _measure(start: int, drivers: Mapping[int, tuple[bool, list[int]]], depth: d
             continue
         logic, sources = drivers.get(bit, (False, []))
         missing = [source for source in sources if source not in depth]
-        if missing and (logic or sources):
+        if missing:
+            if bit in entered:
+                raise ValueError(f"the net {bit} drives itself")
+            entered.add(bit)
             pending.extend(missing)
             continue
         depth[bit] = max((depth[source] for source in sources), default=0) + logic
