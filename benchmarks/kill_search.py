@@ -32,8 +32,9 @@ SMALL = [
     "search.hybrid.supernet_epochs=0", "firmware.build=false", "report.bootstrap=20",
 ]  # fmt: skip
 WORKERS = 2
-SHORTEST, LONGEST = 1.0, 30.0
-"""Seconds between two kills, drawn evenly on a logarithmic scale."""
+EARLY, LONGEST, MOST = 0.2, 15.0, 5
+"""Part of the kills that come at any time after the one before, and the seconds in which they come; the others come after one
+training or more, at most so many."""
 ORPHAN_SECONDS = 10.0
 
 
@@ -89,6 +90,21 @@ def orphans(workers: list[psutil.Process]) -> int:
     return len(alive)
 
 
+def awaited(process: subprocess.Popen[str], output: Path, draw: random.Random) -> bool:
+    """Wait for a random moment, at the start or after some trainings; False where the search ends before."""
+    early, before = draw.random() < EARLY, len(keys(output))
+    until = time.monotonic() + draw.uniform(0, LONGEST if early else 4 * LONGEST)
+    wanted = before + draw.randint(1, MOST)
+    while time.monotonic() < until and (early or len(keys(output)) < wanted):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+            return False
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(draw.random())
+        return False
+    return True
+
+
 def killed_search(study: Path, output: Path, seed: int, left: int, draw: random.Random) -> Counter[str]:
     """Run one search to its end, killed on the way at most so many times."""
     counts: Counter[str] = Counter()
@@ -99,12 +115,9 @@ def killed_search(study: Path, output: Path, seed: int, left: int, draw: random.
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         driver = psutil.Process(process.pid)
         while process.poll() is None and counts["kills"] < left:
-            wait = SHORTEST * (LONGEST / SHORTEST) ** draw.random()
-            try:
-                process.wait(wait)
+            if not awaited(process, output, draw):
                 break
-            except subprocess.TimeoutExpired:
-                workers = workers_of(driver)
+            workers = workers_of(driver)
             victim = draw.choice([driver, *workers])
             seen |= set(keys(output))
             counts["kills"] += 1

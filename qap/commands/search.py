@@ -52,6 +52,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         "--job", action="append", default=[], metavar="KEY=VALUE", type=_setting,
         help="of a batch job, as dask-jobqueue names it: queue, walltime, memory, interface …; may be repeated",
     )  # fmt: skip
+    group.add_argument(
+        "--share", metavar="URL",
+        help="database in which several searches of one study meet, each with its own --output: sqlite:///FILE, postgresql://…",
+    )  # fmt: skip
     group.add_argument("--dry-run", action="store_true", help="show the script of a batch job and end")
 
 
@@ -91,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     where = (["--output", str(options.output)] if options.output else []) + ["--trust"] * options.trust
     command = shlex.join(["qap", "search", str(options.study), *options.overrides, *where])
     again = f"Go on with: {command} --resume"
-    return run_and_show(config, output, options, command, again, resume=options.resume, workers=workers)
+    return run_and_show(config, output, options, command, again, resume=options.resume, workers=workers, share=options.share)
 
 
 def run_and_show(

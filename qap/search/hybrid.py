@@ -60,12 +60,12 @@ class Evolution:
         self._untold += len(starts)
         return starts
 
-    def tell(self, start: Start, record: Record) -> None:
+    def tell(self, start: Start, record: Record | None) -> None:
         """Let the sampler and the heirs know of a training; after the last of a generation the survivors are chosen."""
         if start.point is None:
             return
         self._strategy.tell(self._searcher.told(record))
-        if record.error is None:
+        if record is not None and record.error is None:
             self._heritage.add(start.point, record.candidate)
         self._untold -= 1
         self._left -= 1
@@ -76,6 +76,13 @@ class Evolution:
             if self._generation % self._settings.every == 0:
                 self._promote()
 
+    def learn(self, record: Record) -> None:
+        """Let the sampler and the heirs know of what another driver has trained."""
+        if record.point is not None and record.error is None:
+            self._strategy.learn(record.point, self._searcher.told(record))
+            if record.point.keys() >= self._searcher.space.knobs.keys():
+                self._heritage.add(record.point, record.candidate)
+
     def _start(self, point: Point, whole: bool) -> Start:
         """Return a point's candidate with the weights it starts from, with the whole budget the float parent's."""
         candidate = self._searcher.from_point(point)
@@ -85,8 +92,8 @@ class Evolution:
         if self._promising is not None and (weights := self._promising.start(point, candidate.plan)) is not None:
             return Start(candidate.with_(weights=weights), fine_tune, point=point)
         nearest = self._heritage.nearest(point, candidate.architecture.id)
-        if nearest is None:
-            return Start(candidate, fine_tune, point=point)
+        if nearest is None:  # beside other drivers none of the anchors may have been this one's
+            return Start(candidate, fine_tune if self._searcher.meeting is None else None, point=point)
         origin = self._searcher.best[nearest.id]
         weights = self._searcher.study.weights(origin)
         return Start(candidate.with_(weights=weights), fine_tune, point=point, origin=training(origin))

@@ -26,8 +26,12 @@ class Source(Protocol):
         """Return what to train next; nothing where it waits for what it has asked for, or where there is nothing left."""
         ...
 
-    def tell(self, start: Start, record: Record) -> None:
-        """Take what became of a training, in the order of asking."""
+    def tell(self, start: Start, record: Record | None) -> None:
+        """Take what became of a training, in the order of asking; None where another driver has taken it."""
+        ...
+
+    def learn(self, record: Record) -> None:
+        """Take what another driver has trained."""
         ...
 
 
@@ -47,7 +51,10 @@ class Listed:
         """Return the next ones."""
         return [start for _, start in zip(range(most), self._starts, strict=False)]
 
-    def tell(self, start: Start, record: Record) -> None:
+    def tell(self, start: Start, record: Record | None) -> None:
+        """Nothing is learnt."""
+
+    def learn(self, record: Record) -> None:
         """Nothing is learnt."""
 
 
@@ -68,16 +75,17 @@ def search(searcher: Searcher, source: Source, size: int, window: int | None = N
     waiting: deque[Start] = deque()
     repeats = 0
     while repeats < REPEATS:
+        for record in searcher.pull():
+            source.learn(record)
         if not waiting or (window is not None and len(waiting) < window):
             waiting.extend(searcher.submit(_asked(searcher, source, (window or size) - len(waiting), beyond)))
-        if not waiting:
+        if not waiting and searcher.settled():
             return
-        for _ in range(1 if window is not None else len(waiting)):
+        for _ in range(min(1 if window is not None else len(waiting), len(waiting))):
             before, start = len(searcher.seen), waiting.popleft()
-            record = searcher.result(start)
-            if record is None:
+            if searcher.late and not start.final and start.key not in searcher.seen:
                 return
-            source.tell(start, record)
+            source.tell(start, searcher.result(start))
             repeats = 0 if len(searcher.seen) > before else repeats + 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from qap.search.front import Front
 from qap.search.hybrid import Evolution
 from qap.search.loop import Listed
 from qap.search.loop import search as train_all
+from qap.search.meeting import Meeting
 from qap.search.messages import Assignment
 from qap.search.objectives import check_objectives, front, limits, nothing_left
 from qap.search.ramp import check as check_ramp
@@ -65,9 +66,14 @@ class Sampled:
         """Return the strategy's next points."""
         return [Start(self._searcher.from_point(point), point=point) for point in self._strategy.ask(most)]
 
-    def tell(self, start: Start, record: Record) -> None:
+    def tell(self, start: Start, record: Record | None) -> None:
         """Let the strategy know."""
         self._strategy.tell(self._searcher.told(record))
+
+    def learn(self, record: Record) -> None:
+        """Let the strategy know of what others have trained."""
+        if record.point is not None:
+            self._strategy.learn(record.point, self._searcher.told(record))
 
 
 def _final(searcher: Searcher) -> Iterator[Start]:
@@ -91,6 +97,7 @@ def run_search(
     watch: Watch = _ignore,
     data: Dataset | None = None,
     workers: Workers | None = None,
+    share: str | None = None,
     trust: bool = False,
 ) -> Study:
     """Search plans until the budget is used up.
@@ -119,6 +126,9 @@ def run_search(
         Instead of loading ``config.data``; workers read it from there all the same, and refuse other events.
     workers : Workers, optional
         Train the candidates (None: this process). The result is the same, whatever their number.
+    share : str, optional
+        Database in which several drivers of this study meet, each with an output of its own: ``sqlite:///FILE`` on one machine,
+        ``postgresql://user@host/database``. The budget in trainings is that of all together.
     trust : bool, default False
         Load model files that the configuration names even where they hold code.
 
@@ -144,31 +154,44 @@ def run_search(
     context = make_context(config, searched, folder, say=lambda message: study.log(message))
     _check(config, context, space)
     own = sampler is not None or bool(points) or bool(plans)
-    _check_ramp(config, context, own, workers)
-    strategy = None if config.search.strategy == "ramp" else make_strategy(
-        config.search, space, config.seed, sampler, points, constrained=bool(limits(config)),
-        measure=lambda architecture: measured(space, architecture, searcher.parent(architecture), searcher.context),
-    )  # fmt: skip
+    _check_ramp(config, context, own, workers, share)
     if workers is not None:
         workers.check()
-    study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
-    with locked(study):
-        sha = digest(data)
-        study.bind_data(sha)
-        mend(study)
-        keep_reports(study, folder)
-        known = {(record.candidate.id, record.rung): record for record in study.records()}
-        searcher = Searcher(study, context, space, watch, known, cost_model(study), search_chain(config))
-        teachers = Teachers(config.distill, config.model, searched, searcher.float_weights, folder, trust)
-        searcher.context = replace(context, teacher=teachers)
-        study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
-        with _executor(searcher, workers, Assignment.of(config, folder, sha, trust)):
-            if strategy is None:
-                descend(searcher)
-            else:
-                _train(searcher, strategy, plans, hybrid=config.search.strategy == "hybrid" and sampler is None)
-        study.log(f"search done: {len(searcher.seen)} candidates, {searcher.seconds:.0f} s of training")
+    sha = digest(data)
+    with _met(share, config, sha, lambda message: study.log(message)) as meeting:
+        seed = config.seed + (0 if meeting is None else meeting.place)  # drivers propose different plans
+        strategy = None if config.search.strategy == "ramp" else make_strategy(
+            config.search, space, seed, sampler, points, constrained=bool(limits(config)),
+            measure=lambda architecture: measured(space, architecture, searcher.parent(architecture), searcher.context),
+        )  # fmt: skip
+        study = Study.open(Path(output), config) if resume else Study.create(Path(output), config)
+        with locked(study):
+            searcher = _searcher(study, context, space, sha, watch, folder, trust)
+            if meeting is not None:
+                searcher.share(meeting)
+            with _executor(searcher, workers, Assignment.of(config, folder, sha, trust)):
+                if strategy is None:
+                    descend(searcher)
+                else:
+                    _train(searcher, strategy, plans, hybrid=config.search.strategy == "hybrid" and sampler is None)
+            study.log(f"search done: {len(searcher.seen)} candidates, {searcher.seconds:.0f} s of training")
     return study
+
+
+def _searcher(
+    study: Study, context: Context, space: PlanSpace, data_sha256: str, watch: Watch, folder: Path | None, trust: bool
+) -> Searcher:
+    """Return what searches in a study, which is mended first."""
+    config = study.config
+    study.bind_data(data_sha256)
+    mend(study)
+    keep_reports(study, folder)
+    known = {(record.candidate.id, record.rung): record for record in study.records()}
+    searcher = Searcher(study, context, space, watch, known, cost_model(study), search_chain(config))
+    teachers = Teachers(config.distill, config.model, context.data, searcher.float_weights, folder, trust)
+    searcher.context = replace(context, teacher=teachers)
+    study.log(f"search {config.search.strategy}: {len(known)} candidates in the store, space of {space.size:.3g} plans")
+    return searcher
 
 
 def _check(config: Config, context: Context, space: PlanSpace) -> None:
@@ -184,17 +207,27 @@ def _check(config: Config, context: Context, space: PlanSpace) -> None:
         raise InputError("search.hybrid.supernet_epochs: judges plans by single weights; set it to 0 for another granularity")
 
 
-def _check_ramp(config: Config, context: Context, own: bool, workers: Workers | None) -> None:
+def _check_ramp(config: Config, context: Context, own: bool, workers: Workers | None, share: str | None) -> None:
     if config.search.strategy == "ramp":
         check_ramp(config, context)
         if own:
             raise InputError("search.strategy: ramp chooses weights, not points of a space: leave out plans, points and samplers")
-        if workers is not None or config.search.window is not None:
-            raise InputError("search.strategy: ramp trains one circuit after another: leave out workers and search.window")
+        if workers is not None or share is not None or config.search.window is not None:
+            raise InputError("search.strategy: ramp trains one circuit after another: leave out workers, share and search.window")
     elif workers is not None and context.engine.name == "keras" and config.search.window is None:
         raise InputError(
             "search.window: the keras engine trains one plan after another, so workers would wait: set it to twice their number"
         )
+
+
+@contextlib.contextmanager
+def _met(share: str | None, config: Config, data_sha256: str, say: Callable[[str], None]) -> Iterator[Meeting | None]:
+    """Meet other drivers, where there are any."""
+    if share is None:
+        yield None
+        return
+    with contextlib.closing(Meeting(share, config, data_sha256, say)) as meeting:
+        yield meeting
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from qap.models.architecture import Architecture
 from qap.models.builders import Weights
 from qap.models.scaling import scaled
 from qap.plan import Plan
+from qap.search.meeting import Meeting
 from qap.search.objectives import DROP, limits, values, violations
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Told
@@ -53,6 +54,9 @@ class Progress:
     message: str = ""
 
 
+WAIT_SECONDS = 1.0
+"""Between two looks at what other drivers still train."""
+
 Watch = Callable[[Progress], None]
 
 
@@ -74,6 +78,8 @@ class Searcher:
         Methods that every candidate goes through.
     executor : Executor, optional
         Trains them (None: this process).
+    meeting : Meeting, optional
+        Where other drivers of the same study meet this one (see `share`).
 
     Attributes
     ----------
@@ -98,7 +104,9 @@ class Searcher:
     seconds: float = 0.0
     calibrations: dict[str, Calibration] = field(default_factory=dict)
     floats: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    meeting: Meeting | None = None
     _clock: tuple[float, float] = (0.0, 0.0)
+    _taken: int = 0
 
     def __post_init__(self) -> None:
         if self.executor is None:
@@ -114,15 +122,17 @@ class Searcher:
     def left(self) -> int | None:
         """Trainings that the budget leaves; None without such a budget."""
         trials = self.config.search.trials
-        return None if trials is None else max(trials - len(self.numbers), 0)
+        taken = len(self.numbers) if self.meeting is None else max(len(self.numbers), self._taken)
+        return None if trials is None else max(trials - taken, 0)
 
     @property
     def exhausted(self) -> bool:
         """True when a budget is used up, by what is in training too."""
-        return self.left == 0 or self._late
+        return self.left == 0 or self.late
 
     @property
-    def _late(self) -> bool:
+    def late(self) -> bool:
+        """True when a budget in seconds is used up."""
         seconds = self.config.search.seconds
         return seconds is not None and self.seconds >= seconds
 
@@ -187,25 +197,37 @@ class Searcher:
         fresh: list[Start] = []
         for start in starts:
             if start.key not in self.numbers:
-                if self.left == 0 and not start.final:
+                if not start.final and self.left is not None and len(fresh) >= self.left:
                     break
-                self.numbers[start.key] = len(self.numbers)
-                if start.key not in self.known:
-                    self.flying.add(start.key)
+                if start.key in self.known:
+                    self.numbers[start.key] = self.known[start.key].number
+                elif start.key not in {one.key for one in fresh}:
                     fresh.append(start)
             taken.append(start)
+        fresh = self._claimed(fresh)
+        self.flying.update(start.key for start in fresh)
         self.executor.submit(fresh)
         return taken
 
+    def _claimed(self, starts: list[Start]) -> list[Start]:
+        """Number the trainings; leave those out that another driver has taken."""
+        if self.meeting is None:
+            self.numbers.update({start.key: len(self.numbers) + place for place, start in enumerate(starts)})
+            return starts
+        most = None if any(start.final for start in starts) else self.config.search.trials
+        mine = self.meeting.claim([start.key for start in starts], most)
+        self.numbers.update(mine)
+        return [start for start in starts if start.key in mine]
+
     def result(self, start: Start) -> Record | None:
-        """Return what became of a training that was submitted; None where a budget in seconds has ended before.
+        """Return what became of a training that was submitted; None where another driver has taken it.
 
         Whatever the executor has done meanwhile is in the store first.
         """
         key = start.key
         if key in self.seen:
             return self.seen[key]
-        if self._late and not start.final:
+        if key not in self.flying and key not in self.known:
             return None
         if key in self.flying:
             self.report(f"training {start.candidate.id}")
@@ -214,6 +236,38 @@ class Searcher:
                 self._store(done)
         self._note(key, self.known[key])
         return self.seen[key]
+
+    def pull(self) -> list[Record]:
+        """Take what other drivers have trained into the store, and return it."""
+        if self.meeting is None:
+            return []
+        found = []
+        for record, weights in self.meeting.pull():
+            key = record.candidate.id, record.rung
+            if key not in self.known:
+                self.parent(record.candidate.architecture)  # the front compares with it
+                self.study.add(replace(record, candidate=record.candidate.with_(weights=weights)))
+                self.known[key] = record.bare
+                self.numbers[key] = record.number
+                self._note(key, record)
+                found.append(record)
+        self._taken = self.meeting.taken()
+        return found
+
+    def settled(self) -> bool:
+        """Tell whether nothing is left to wait for: no other driver trains for this study."""
+        if self.meeting is None or self.late or not self.meeting.others_train():
+            return True
+        self.report("waiting for other drivers")
+        time.sleep(WAIT_SECONDS)
+        return False
+
+    def share(self, meeting: Meeting) -> None:
+        """Train together with other drivers from now on; what is in the store is theirs too."""
+        self.meeting, there = meeting, meeting.finished()
+        for key in self.known.keys() - there:
+            record = self.known[key]
+            meeting.publish(record, None if record.error is not None else self.study.weights(record.candidate))
 
     def accept(self, candidate: Candidate, largest: list[np.ndarray], seconds: float, cpu: float) -> Record:
         """Take a candidate that was trained elsewhere, its metrics on the validation split with it.
@@ -267,6 +321,8 @@ class Searcher:
             candidate, *took, error, start.rung, self.numbers[key], epochs=start.epochs, origin=start.origin, point=start.point
         )
         self.study.add(record)
+        if self.meeting is not None:
+            self.meeting.publish(record, candidate.weights)
         self.known[key] = record.bare
         self.flying.discard(key)
 
@@ -289,9 +345,9 @@ class Searcher:
             self.best[found.id] = better(self.best.get(found.id), found)
         self.report(f"trained {record.candidate.id}")
 
-    def told(self, record: Record) -> Told:
-        """Return what a strategy is told of a record."""
+    def told(self, record: Record | None) -> Told:
+        """Return what a strategy is told of a record, or of a training that another driver has taken."""
         allowed = limits(self.config)
-        if record.error is not None:
+        if record is None or record.error is not None:
             return Told(None, [1.0] * len(allowed))
         return Told(values(record.candidate, self.config.search.objectives), violations(record.candidate, allowed))

@@ -50,6 +50,10 @@ class Strategy(Protocol):
         """Take what became of a point, in the order of asking; points at the end may stay untold."""
         ...
 
+    def learn(self, point: Point, told: Told) -> None:
+        """Take what became of a point that this strategy has not asked for."""
+        ...
+
 
 class Grid:
     """The classic sweep: a fixed list of points."""
@@ -62,6 +66,9 @@ class Grid:
         return list(itertools.islice(self._points, count))
 
     def tell(self, told: Told) -> None:
+        """Nothing is learnt from a sweep."""
+
+    def learn(self, point: Point, told: Told) -> None:
         """Nothing is learnt from a sweep."""
 
 
@@ -111,6 +118,17 @@ class OptunaStrategy:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(trial, list(told.values))
+
+    def learn(self, point: Point, told: Told) -> None:
+        """Give a point of another driver to the sampler."""
+        if told.values is not None and point.keys() >= self._distributions.keys():
+            known = {name: point[name] for name in self._distributions}
+            attributes = {VIOLATIONS: list(told.violations)}
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params=known, distributions=self._distributions, values=list(told.values), user_attrs=attributes
+                )
+            )
 
 
 def _distribution(values: Sequence[int | float]) -> Any:

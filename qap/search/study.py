@@ -114,7 +114,8 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _first_difference(old: Config, new: Config) -> str | None:
+def first_difference(old: Config, new: Config) -> str | None:
+    """Return in words the first key that a study that goes on may not change, None where there is none."""
     before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     for key in [*before, *after]:
         if key not in MAY_CHANGE and before.get(key) != after.get(key):
@@ -172,7 +173,7 @@ class Study:
         begun = load_config(directory / CONFIG)
         if config is None:
             return cls(directory, begun)
-        if (difference := _first_difference(begun, config)) is not None:
+        if (difference := first_difference(begun, config)) is not None:
             raise InputError(
                 f"{directory}: the study was begun with another configuration: {difference}. Choose another --output"
             )
