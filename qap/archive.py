@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -125,7 +126,21 @@ def read_arrays(source: Path | bytes, where: str, names: Collection[str] | None 
     for name, array in found.items():
         if not isinstance(array, np.ndarray):
             raise InputError(f"{where}: not a readable .npz file of plain arrays: {name} is no array")
+        check_text(array, f"{where}: {name}")
     return found
+
+
+def check_text(array: np.ndarray, where: str) -> None:
+    """Refuse an array of text with numbers that stand for no sign: Python stumbles over them.
+
+    Raises
+    ------
+    InputError
+    """
+    if array.dtype.kind == "U" and array.size:
+        signs = np.frombuffer(array.tobytes(), np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if signs.size and signs.max() > sys.maxunicode:
+            raise InputError(f"{where}: damaged: its text holds {int(signs.max()):#x}, which is no sign")
 
 
 def configuration(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from qap.cost.hls_weights import _numbers as hls_numbers
 from qap.cost.store import load_store
 from qap.datasets.cut import parse_cut
 from qap.datasets.load import read_npz
+from qap.datasets.readers.npz import NpzSource
 from qap.errors import InputError, QapError
 from qap.exports.integers import unpacked
 from qap.firmware.graph import identifier
@@ -269,6 +270,12 @@ def test_arrays_that_are_none(tmp_path: Path) -> None:
     np.savez(path, features=np.zeros((4, 2)), labels=np.zeros(4, int), feature_names=np.array("x"))
     with pytest.raises(InputError, match=r"feature_names: expected a list of names, received the shape \(\)"):
         read_npz(path)
+    broken = np.frombuffer(np.array([0x110000, 65], np.uint32).tobytes(), "<U1")
+    np.savez(path, features=np.zeros((4, 2)), labels=np.zeros(4, int), class_names=broken)
+    with pytest.raises(InputError, match="class_names: damaged: its text holds 0x110000, which is no sign"):
+        read_npz(path)
+    with pytest.raises(InputError, match="class_names: damaged"):
+        NpzSource(path)
     np.savez(path, x=np.array([{}], object))
     with pytest.raises(InputError, match="holds Python objects"):
         read_arrays(path, str(path))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qap.archive import check_zip
+from qap.archive import check_text, check_zip
 from qap.datasets.readers.source import Column, Roles, Source, Values, whole
 from qap.errors import InputError
 
@@ -32,6 +32,8 @@ class NpzSource(Source):
         with whole(path, ".npz"), np.load(path, allow_pickle=False) as file:
             kinds = {name: _header(file, name) for name in file.files}
             arrays = {name: file[name] for name, kind in kinds.items() if not kind.hasobject}
+        for name, array in arrays.items():
+            check_text(array, f"data.name: {path}: {name}")
         self.roles, self._arrays = Roles(), arrays
         features = arrays.get("features")
         if features is not None and features.ndim == 2:
