@@ -137,8 +137,9 @@ def _events(path: Path, project: HLSProject) -> Any:
         return np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, ndmin=2)
     except FileNotFoundError:
         raise InputError(f"--inputs: {path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"--inputs: {path}: expected .npz, .npy or a text of numbers: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # of NumPy, and of the tokenizer that reads its headers
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"--inputs: {path}: expected .npz, .npy or a text of numbers: {why}") from None
 
 
 def number(value: float) -> str:

@@ -94,11 +94,14 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
 
     import numpy as np
 
+    from qap.archive import check_zip
+
     try:
         if not path.exists():
             raise InputError(f"{path}: no such file")
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path}: expected an .npz file with the arrays labels and scores, as numpy.savez writes it")
+        check_zip(path, str(path))
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names: list[str] = list(file.files)
             arrays: dict[str, Any] = {name: file[name] for name in ARRAYS if name in names}
