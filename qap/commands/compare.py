@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         data = load_dataset(config.data, options.study.parent, watch=reading.update, say=reading.say, trust=options.trust)
     try:
         store = run_compare(
-            config, output, resume=options.resume, folder=options.study.parent, data=data,
+            config, output, resume=options.resume, folder=options.study.parent, data=data, trust=options.trust,
             watch=_silent if options.quiet else _Said(),
         )  # fmt: skip
     except KeyboardInterrupt:

@@ -53,6 +53,7 @@ class _Seed:
     seed: int
     folder: Path | None
     model: Model
+    trust: bool = False
     reference: Candidate | None = None
 
     def float_weights(self, architecture: Architecture, number: int) -> Weights:
@@ -71,7 +72,7 @@ class _Seed:
         weights = self.float_weights(architecture, 0)
         plan = base_plan(self.config, data, architecture, Calibration.of(architecture, weights, data.train.x))
         candidate = Candidate(architecture, plan, weights)
-        teachers = Teachers(self.config.distill, model, data, self.float_weights, self.folder)
+        teachers = Teachers(self.config.distill, model, data, self.float_weights, self.folder, self.trust)
         self.context = replace(self.context, teacher=teachers)
         dense = candidate.with_(plan=plan.map(lambda _, layer: replace(layer, sparsity=0.0)))  # the row `float` is this training
         reference = next(compress([dense], self.context, parse_chain(["train"])))
@@ -120,6 +121,7 @@ def run_compare(
     watch: Watch = lambda progress: None,
     data: Dataset | None = None,
     engine: Engine | None = None,
+    trust: bool = False,
 ) -> Store:
     """Compare the methods of the section `compare`.
 
@@ -142,6 +144,8 @@ def run_compare(
         Instead of loading ``config.data``.
     engine : Engine, optional
         Instead of the one that ``train.engine`` names: a population engine that is kept need not compile again.
+    trust : bool, default False
+        Let the model files that the configuration names run what code they hold.
 
     Returns
     -------
@@ -158,7 +162,7 @@ def run_compare(
         Ctrl-C; what is judged is stored.
     """
     rows = parse_rows(config)
-    data = data or load_dataset(config.data, folder)
+    data = data or load_dataset(config.data, folder, trust=trust)
     model = named_model(config, folder)
     hidden = [*layer_names(config.model), OUTPUT]
     context = make_context(config, data, folder)
@@ -173,7 +177,7 @@ def run_compare(
         if not left:
             continue
         watch(Progress(len(done), total, f"seed {context.seed}: float network"))
-        for result, seconds in _Seed(config, context, store, context.seed, folder, model).results(left):
+        for result, seconds in _Seed(config, context, store, context.seed, folder, model, trust).results(left):
             store.add(result, context.seed, seconds)
             done.add((result.row.name, context.seed))
             watch(Progress(len(done), total, f"seed {context.seed}: {result.row.name}"))
