@@ -39,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the study (default: studies/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the study in that directory")
+    parser.add_argument(
+        "--replay", type=Path, metavar="DIR",
+        help="train again what that study has trained, in its order, from the same weights (needs another --output)",
+    )  # fmt: skip
     add_workers(parser)
     add_shown(parser, "print the front as JSON, the rows of front.csv")
 
@@ -95,7 +99,10 @@ def run(options: argparse.Namespace) -> int:
     where = (["--output", str(options.output)] if options.output else []) + ["--trust"] * options.trust
     command = shlex.join(["qap", "search", str(options.study), *options.overrides, *where])
     again = f"Go on with: {command} --resume"
-    return run_and_show(config, output, options, command, again, resume=options.resume, workers=workers, share=options.share)
+    return run_and_show(
+        config, output, options, command, again, resume=options.resume, workers=workers, share=options.share,
+        replay=options.replay,
+    )
 
 
 def run_and_show(

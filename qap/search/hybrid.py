@@ -17,6 +17,9 @@ from qap.search.study import Record, training
 from qap.search.supernet import prepare
 from qap.search.work import Start
 
+SUPERNET = "supernet", 0
+"""Origin of trainings that start from the weights of the supernet."""
+
 
 class Evolution:
     """Source of the trainings of an evolution (see `qap.search.loop.Source`).
@@ -90,7 +93,7 @@ class Evolution:
             return Start(candidate, point=point)
         fine_tune = self._settings.fine_tune
         if self._promising is not None and (weights := self._promising.start(point, candidate.plan)) is not None:
-            return Start(candidate.with_(weights=weights), fine_tune, point=point)
+            return Start(candidate.with_(weights=weights), fine_tune, point=point, origin=SUPERNET)
         nearest = self._heritage.nearest(point, candidate.architecture.id)
         if nearest is None:  # beside other drivers none of the anchors may have been this one's
             return Start(candidate, fine_tune if self._searcher.meeting is None else None, point=point)

@@ -34,16 +34,14 @@ from qap.search.messages import Assignment
 from qap.search.objectives import check_objectives, front, limits, nothing_left
 from qap.search.ramp import check as check_ramp
 from qap.search.ramp import descend
+from qap.search.replay import Replay, recorded
 from qap.search.searcher import Progress, Searcher, Watch
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import OptunaStrategy, Strategy, make_strategy
 from qap.search.study import Record, Study, better, training
 from qap.search.upkeep import locked, mend
-from qap.search.work import Start
+from qap.search.work import FINAL, Start
 from qap.search.workers import Workers
-
-FINAL = 1000
-"""Rung of the last training, above all others."""
 
 
 def _ignore(progress: Progress) -> None:
@@ -98,6 +96,7 @@ def run_search(
     data: Dataset | None = None,
     workers: Workers | None = None,
     share: str | None = None,
+    replay: Path | None = None,
     trust: bool = False,
 ) -> Study:
     """Search plans until the budget is used up.
@@ -129,6 +128,9 @@ def run_search(
     share : str, optional
         Database in which several drivers of this study meet, each with an output of its own: ``sqlite:///FILE`` on one machine,
         ``postgresql://user@host/database``. The budget in trainings is that of all together.
+    replay : path, optional
+        A study of the same configuration whose trainings are made again, in their order and from the same weights: what several
+        drivers or a budget in seconds have led to is reproduced, and the log says what came out differently.
     trust : bool, default False
         Load model files that the configuration names even where they hold code.
 
@@ -154,6 +156,7 @@ def run_search(
     context = make_context(config, searched, folder, say=lambda message: study.log(message))
     _check(config, context, space)
     own = sampler is not None or bool(points) or bool(plans)
+    records = None if replay is None else recorded(replay, config)
     _check_ramp(config, context, own, workers, share)
     if workers is not None:
         workers.check()
@@ -170,7 +173,9 @@ def run_search(
             if meeting is not None:
                 searcher.share(meeting)
             with _executor(searcher, workers, Assignment.of(config, folder, sha, trust)):
-                if strategy is None:
+                if records is not None:
+                    _replay(searcher, records)
+                elif strategy is None:
                     descend(searcher)
                 else:
                     _train(searcher, strategy, plans, hybrid=config.search.strategy == "hybrid" and sampler is None)
@@ -247,6 +252,13 @@ def _executor(searcher: Searcher, workers: Workers | None, assignment: Assignmen
             yield
         finally:
             searcher.executor.close()
+
+
+def _replay(searcher: Searcher, records: Sequence[Record]) -> None:
+    source = Replay(searcher, records)
+    train_all(searcher, source, searcher.config.search.population, searcher.config.search.window, beyond=True)
+    found = f"{len(source.different)} of {len(records)} trainings came out differently"
+    searcher.study.log(f"replay: {found}: {', '.join(source.different[:5])}" if source.different else f"replay: {found}")
 
 
 def _train(searcher: Searcher, strategy: Strategy, plans: Sequence[Plan], *, hybrid: bool) -> None:

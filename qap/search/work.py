@@ -16,6 +16,9 @@ from qap.search.study import Key
 from qap.training.job import Failed
 from qap.training.keras_engine import KerasEngine
 
+FINAL = 1000
+"""Rung of the last training, above all others."""
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
@@ -32,7 +35,7 @@ class Start:
     point : mapping, optional
         Choices by knob that the candidate stands for.
     origin : (str, int), optional
-        The training whose weights it starts from (None: the float parent's).
+        The training whose weights it starts from (None: the float parent's, ``("supernet", 0)``: the supernet's).
     final : bool, default False
         Train by the keras engine, whatever the study's engine.
     """
