@@ -230,7 +230,7 @@ def summary(report: Report, output: Path) -> str:
     lines += [] if report.rtl is None else report.rtl.missing
     if report.left:
         lines.append(
-            f"{len(report.left)} more were on the search's front, but not on the {report.data.n_held_back:,} events held back"
+            f"{len(report.left)} more {'was' if len(report.left) == 1 else 'were'} on the search's front, but not on the {report.data.n_held_back:,} events held back"
         )
     lines.append(
         f"{report.metric} on {report.data.n_test:,} test events of {report.data.name}; candidates tried: "

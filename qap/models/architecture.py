@@ -142,7 +142,7 @@ class Architecture:
         try:
             return cls(inputs, (*hidden, Layer(OUTPUT, outputs, "linear")), tuple(model.shape or ()))
         except InputError as error:
-            raise InputError(f"model.layers: {error}") from None
+            raise InputError(str(error) if str(error).startswith("model.") else f"model.layers: {error}") from None
 
     @property
     def outputs(self) -> int:
