@@ -229,9 +229,8 @@ def summary(report: Report, output: Path) -> str:
     lines.append(f"{'float ' + report.reference.architecture}: {score.value:.4f} ({score.low:.4f}-{score.high:.4f})")
     lines += [] if report.rtl is None else report.rtl.missing
     if report.left:
-        lines.append(
-            f"{len(report.left)} more {'was' if len(report.left) == 1 else 'were'} on the search's front, but not on the {report.data.n_held_back:,} events held back"
-        )
+        were, held = "was" if len(report.left) == 1 else "were", f"the {report.data.n_held_back:,} events held back"
+        lines.append(f"{len(report.left)} more {were} on the search's front, but not on {held}")
     lines.append(
         f"{report.metric} on {report.data.n_test:,} test events of {report.data.name}; candidates tried: "
         f"{report.search.trials}; report: {output / 'report.html'}; firmware: {output / 'candidates'}/<candidate>/firmware"
