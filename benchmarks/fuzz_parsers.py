@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import random
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +84,7 @@ def _numbers(value: Any, where: str = "") -> str:
 
 def _study_wrong(config: Any) -> str:
     plain = config.model_dump(mode="json")
-    path = Path("/dev/shm/qap_fuzz.yaml") if Path("/dev/shm").is_dir() else Path("qap_fuzz.yaml")
+    path = Path(tempfile.gettempdir()) / f"qap_fuzz_{os.getpid()}.yaml"
     path.write_text(dump_config(config))
     try:
         return _numbers(plain) or ("" if load_config(path) == config else "not the same when it is read again")

@@ -17,13 +17,17 @@ from hypothesis import strategies as st
 from qap.archive import read_arrays
 from qap.candidate import Candidate, Cost, Figure, Parity
 from qap.config.load import dump_config, load_config, parse_yaml
+from qap.cost.hls_source import parse_type
 from qap.cost.hls_weights import _numbers as hls_numbers
 from qap.cost.store import load_store
 from qap.datasets.cut import parse_cut
 from qap.datasets.load import read_npz
 from qap.datasets.readers.npz import NpzSource
+from qap.datasets.readers.read import read_chunks
+from qap.datasets.readers.source import Element, Source
 from qap.errors import InputError, QapError
 from qap.exports.integers import unpacked
+from qap.firmware.deliver import FORMAT, KEYS, Delivery
 from qap.firmware.graph import identifier
 from qap.firmware.project import Project
 from qap.plan import LayerPlan, Plan
@@ -122,13 +126,13 @@ PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | NAMES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8,
 )  # fmt: skip
-KEYS = st.sampled_from(
+SETTINGS = st.sampled_from(
     ["name", "seed", "data.split", "data.input.bits", "search.trials", "search.space.weight_bits", "train.learning_rate"]
 )
 
 
 @settings(max_examples=100, deadline=None)
-@given(key=KEYS, value=PLAIN)
+@given(key=SETTINGS, value=PLAIN)
 def test_every_setting_is_taken_as_it_is_or_refused(key: str, value: Any) -> None:
     try:
         config = load_config(None, [f"{key}={json.dumps(value)}"])
@@ -242,6 +246,27 @@ def test_a_netlist_that_drives_itself_is_refused() -> None:
         logic_levels({"cells": cells, "netnames": {"model_out": {"bits": [5]}}}, 1)
 
 
+def test_deliveries_of_another_form_are_refused(tmp_path: Path) -> None:
+    plain = {key: kind() for key, kind in KEYS.items()} | {"format": FORMAT, "name": "qap", "version": "1.0.0"}
+    (tmp_path / "delivery.json").write_text(json.dumps(plain))
+    assert Delivery.load(tmp_path).record["name"] == "qap"
+    changes: list[dict[str, Any]] = [{key: 3} for key in KEYS] + [{"name": text} for text in HOSTILE if text != "a" * 999]
+    for change in [*changes, {"version": "../x"}, {"version": "$(true)"}]:
+        (tmp_path / "delivery.json").write_text(json.dumps({**plain, **change}))
+        with pytest.raises(InputError):
+            Delivery.load(tmp_path)
+
+
+def test_types_of_absurd_widths_are_refused() -> None:
+    def read(text: str) -> Any:
+        return parse_type(text, lambda name: None, lambda name: None, "x.h")
+
+    assert read("ap_fixed<12,5>").bits == 12
+    for text in ("ap_fixed<12345678901234,2>", "ap_int<0>", "ap_fixed<8,99999>", "ap_ufixed<1e3,2>"):
+        with pytest.raises(InputError, match="expected ap_fixed"):
+            read(text)
+
+
 def _deep_json(read: Callable[[Path], Any], name: str, folder: Path) -> None:
     (folder / name).write_text(DEEP)
     with pytest.raises(QapError):
@@ -256,6 +281,17 @@ def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
     _deep_json(lambda folder: load_synthesis(design), "synthesis.json", tmp_path)
     with pytest.raises(InputError):
         unpacked(DEEP.encode(), "json")
+
+
+def test_columns_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    class Torn(Source):
+        path = tmp_path / "events.root"
+
+        def chunks(self, names: Any, rows: int) -> Any:
+            yield 1.0, {"x": np.zeros(3), "y": np.zeros(2)}
+
+    with pytest.raises(InputError, match=r"columns of \[2, 3\] events: damaged"):
+        list(read_chunks(Torn(), [Element("x", "x"), Element("y", "y")]))
 
 
 def test_numbers_of_a_project_are_finite(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def parse_yaml(text: str, where: str) -> Any:
     InputError
         No YAML, a tag that is no plain value, a key given twice, more than `LARGEST` values, branches within themselves.
     """
-    if _depth(text) > DEEPEST:  # beyond some thousands the scanner takes minutes
+    if nesting(text) > DEEPEST:  # beyond some thousands the scanner takes minutes
         raise InputError(f"{where}: not valid YAML: nested too deeply")
     try:
         found = yaml.load(text, Loader=_Loader)
@@ -85,7 +85,7 @@ def parse_yaml(text: str, where: str) -> Any:
         raise InputError(f"{where}: not valid YAML: {error}") from None
 
 
-def _depth(text: str) -> int:
+def nesting(text: str) -> int:
     """Return how deeply brackets are nested, those in texts too."""
     depth = deepest = 0
     for sign in re.findall(r"[][{}]", text):

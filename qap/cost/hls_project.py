@@ -194,7 +194,7 @@ def _types(call: Call, struct: Struct | None, nested: Struct | None, source: _So
         for scope in (*scopes, source.types):
             if name in scope and scope[name] != name:
                 return scope[name]
-        compressed = re.search(rf"\bstruct\s+{name}\s*\{{[^}}]*row_index;[^}}]*?([^;{{}}]+)\bweight\s*;", source.text)
+        compressed = re.search(rf"\bstruct\s+{re.escape(name)}\s*\{{[^}}]*row_index;[^}}]*?([^;{{}}]+)\bweight\s*;", source.text)
         return compressed[1].strip() if compressed else None
 
     def parse(name: str, kind: str) -> HLSType:

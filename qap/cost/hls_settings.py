@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from qap.config.load import DEEPEST, nesting
 from qap.cost.hls_source import strip_comments
 from qap.errors import InputError
 from qap.firmware.reports import BACKENDS
@@ -66,10 +67,13 @@ _Loader.add_multi_constructor("tag:yaml.org,2002:python", lambda loader, suffix,
 
 
 def _configuration(path: Path) -> dict[str, str]:
+    text = read_text(path)
+    if nesting(text) > DEEPEST:
+        raise InputError(f"{path}: expected YAML: nested too deeply")
     try:
-        values: Any = yaml.load(read_text(path), _Loader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: expected YAML: {str(error).splitlines()[0]}") from None
+        values: Any = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise InputError(f"{path}: expected YAML: {(str(error).splitlines() or ['?'])[0]}") from None
     if not isinstance(values, dict):
         return {}
     names = {"project_name": "ProjectName", "backend": "Backend", "clock_period": "ClockPeriod", "io_type": "IOType"}

@@ -24,6 +24,10 @@ _COMPARISONS: dict[type, Callable[[int, int], bool]] = {
 _FUNCTIONS: dict[str, Callable[[int, int], int]] = {"DIV_ROUNDUP": lambda a, b: -(-a // b), "MIN": min, "MAX": max}
 
 
+MOST_BITS = 4096
+"""Of a type: ap_fixed itself holds no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class HLSType:
     """A fixed-point type as the firmware declares it.
@@ -216,6 +220,7 @@ def parse_type(text: str, resolve: Callable[[str], str | None], known: Callable[
     sound = bool(numbers) and None not in numbers and (found is not None and (found[2] == "int") == (len(parts) == 1))
     if word == "bool":
         return HLSType(False, 1, 1)
+    sound = sound and all(one is not None and abs(one) <= MOST_BITS for one in numbers)
     if not sound or found is None or numbers[0] is None or numbers[0] < 1 or rest[0] not in ROUNDINGS or rest[1] not in OVERFLOWS:
         via = f" (through {' → '.join(seen)})" if seen else ""
         raise InputError(

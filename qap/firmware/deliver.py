@@ -32,6 +32,11 @@ from qap.firmware.rebuild import leaves
 from qap.firmware.reports import read_reports
 from qap.firmware.vectors import vector_sets
 
+KEYS = {
+    "name": str, "version": str, "verdict": str, "parity": dict, "bounds": dict, "files": dict, "vendor": dict,
+    "thresholds": list,
+}  # fmt: skip
+"""Of a record, with their kinds."""
 RECORD, SUMMARY, PARITY, MODEL = "delivery.json", "summary.md", "parity.json", "model.keras"
 FORMAT = 1
 DATA = "data"
@@ -92,10 +97,13 @@ class Delivery:
         try:
             record = json.loads(path.read_text())
             known = record["format"] == FORMAT
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise InputError(f"{path}: no delivery: make one with qap firmware") from None
         if not known:
             raise InputError(f"{path}: expected format {FORMAT}, received {record['format']!r}")
+        if wrong := [key for key, kind in KEYS.items() if not isinstance(record.get(key), kind)]:
+            raise InputError(f"{path}: damaged: expected {', '.join(wrong)}: deliver the model again")
+        check_name(record["name"], record["version"])
         return cls(Path(directory), record)
 
     @property

@@ -12,7 +12,7 @@ from qap.datasets.readers.hdf5 import Hdf5Source
 from qap.datasets.readers.npz import NpzSource
 from qap.datasets.readers.parquet import ParquetSource
 from qap.datasets.readers.root import RootSource
-from qap.datasets.readers.source import Element, Source
+from qap.datasets.readers.source import Element, Source, whole
 from qap.datasets.readers.text import TextSource
 from qap.errors import InputError, suggestion
 
@@ -121,7 +121,11 @@ def read_chunks(
     bases = list(dict.fromkeys(element.base for element in elements))
     start = 0
     for share, values in source.chunks(bases, rows):
-        chunk = Chunk(start, {one.name: one.of(values[one.base], padding) for one in elements}, share)
+        with whole(source.path, "table"):
+            chunk = Chunk(start, {one.name: one.of(values[one.base], padding) for one in elements}, share)
+        lengths = {len(column) for column in chunk.columns.values()}
+        if len(lengths) > 1:
+            raise InputError(f"data.name: {source.path}: columns of {sorted(lengths)} events: damaged; write or copy it again")
         if watch is not None:
             watch(share)
         yield chunk
