@@ -23,6 +23,9 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     "distributed.scheduler.worker-saturation": 1.1,
     "distributed.comm.retry.count": 3,
+    "distributed.admin.tick.interval": "500ms",  # by default each process looks at its own loop 50 times a second
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.profile.enabled": False,
 }
 SYSTEMS = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
 ROLES = "scheduler", "worker", "client"
@@ -159,7 +162,7 @@ class Workers:
     def _processes(self, distributed: Any) -> Any:
         """Start processes that talk through the loopback interface, with certificates of their own: nobody else may send work."""
         return distributed.LocalCluster(
-            n_workers=0, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+            n_workers=0, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
             memory_limit=self.memory or "auto", security=distributed.Security.temporary(), silence_logs=logging.CRITICAL,
         )  # fmt: skip
 
@@ -170,7 +173,7 @@ class Workers:
         disk = {"disk": DISK} if self.cluster == "htcondor" else {}
         prologue = [f"export {name}={value}" for name, value in ONE_THREAD.items()]
         with tempfile.TemporaryDirectory(prefix=".qap-", dir=Path.home()) as shared:
-            tls = {"protocol": "tls://", "security": _security(Path(shared))}
+            tls = {"protocol": "tls://", "security": _security(Path(shared)), "scheduler_options": {"dashboard_address": ":0"}}
             try:
                 made = getattr(jobqueue, SYSTEMS[str(self.cluster)])(
                     **{**JOB, **disk, "job_script_prologue": prologue, **tls, **self.job}
