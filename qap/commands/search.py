@@ -63,6 +63,15 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dry-run", action="store_true", help="show the script of a batch job and end")
 
 
+def _who(options: argparse.Namespace) -> list[str]:
+    """Return the words that say who trains: they are no part of what makes a study again, but of how it goes on."""
+    given = [("--workers", options.workers), ("--cluster", options.cluster), ("--share", options.share)]
+    words = [word for name, value in given if value is not None for word in (name, str(value))]
+    jobs = [word for key, value in options.job for word in ("--job", f"{key}={value}")]
+    replay = ["--replay", str(options.replay)] if options.replay else []
+    return [shlex.quote(word) for word in [*words, *jobs, *replay]]
+
+
 def _setting(text: str) -> tuple[str, str | int]:
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier() or not value:
@@ -98,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"{output}: not empty: add --resume to go on with that study, or choose another --output")
     where = (["--output", str(options.output)] if options.output else []) + ["--trust"] * options.trust
     command = shlex.join(["qap", "search", str(options.study), *options.overrides, *where])
-    again = f"Go on with: {command} --resume"
+    again = f"Go on with: {' '.join([command, *_who(options)])} --resume"
     return run_and_show(
         config, output, options, command, again, resume=options.resume, workers=workers, share=options.share,
         replay=options.replay,
