@@ -321,6 +321,9 @@ class Candidate:
         for name, value in values["metrics"].items():
             if not _is_number(value):
                 raise InputError(f"metrics: {name}: expected a finite number, received {value!r}")
+        for name, losses in values.get("losses", {}).items():
+            if not all(map(_is_number, losses)):
+                raise InputError(f"losses: {name}: expected finite numbers, received {losses!r}")
 
         found = cls(
             Architecture.from_dict(values["architecture"]),
