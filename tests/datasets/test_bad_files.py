@@ -222,3 +222,14 @@ def test_settings_that_do_not_fit_together_are_refused(text: str, message: str) 
 def test_sets_that_are_no_files_have_no_columns() -> None:
     with pytest.raises(InputError, match=r"data.cut: digits has no columns to choose from"):
         load_dataset(Data(name="digits", cut="pixel_0_0 > 3"))
+
+
+@pytest.mark.parametrize("line", [0, 1500])
+def test_lines_that_are_longer_than_the_first_are_refused(tmp_path: Path, line: int) -> None:
+    """Decimal commas: with the values cut, every column would hold another's numbers."""
+    path = tmp_path / "events.csv"
+    lines = [f"{n}.5,{n % 2}" for n in range(2000)]
+    lines[line:] = [text.replace(".", ",") for text in lines[line:]]
+    path.write_text("pt,label\n" + "\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="Expected 2 fields|more values than the first line"):
+        load_dataset(Data(name=str(path), label="label"))

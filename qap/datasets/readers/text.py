@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -43,7 +45,7 @@ class TextSource(Source):
             "sep": "\t" if ".tsv" in path.suffixes else ",", "comment": "#", "skipinitialspace": True, "low_memory": False,
             "index_col": False,
         }  # fmt: skip
-        with whole(path, "CSV"), path.open("rb") as raw:
+        with whole(path, "CSV"), self._strict(), path.open("rb") as raw:
             head = self._pandas.read_csv(self._opened(raw), nrows=LOOK, **self._options)
         names = [str(name) for name in head.columns]
         if all(map(_is_number, names)):
@@ -87,6 +89,20 @@ class TextSource(Source):
             f"'{values.iloc[wrong]}'"
         )
 
+    @contextlib.contextmanager
+    def _strict(self) -> Iterator[None]:
+        """Refuse lines with more values than the first line has names, which pandas cuts with a warning."""
+        kind = self._pandas.errors.ParserWarning
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", kind)
+            try:
+                yield
+            except kind:
+                raise InputError(
+                    f"data.name: {self.path}: lines have more values than the first line has names of columns: name all of them, "
+                    "or remove separators at the ends of lines"
+                ) from None
+
     def chunks(self, names: Sequence[str], rows: int) -> Iterator[tuple[float, dict[str, Values]]]:
         """Yield the part that has been read and the columns.
 
@@ -96,7 +112,8 @@ class TextSource(Source):
             Text in a column of numbers, a truncated file.
         """
         size, start = self.path.stat().st_size, 0
-        with whole(self.path, "CSV"), self.path.open("rb") as raw:
-            for part in self._pandas.read_csv(self._opened(raw), chunksize=rows, usecols=list(names), **self._options):
+        with whole(self.path, "CSV"), self._strict(), self.path.open("rb") as raw:
+            parts = self._pandas.read_csv(self._opened(raw), chunksize=rows, **self._options)  # usecols would hide long lines
+            for part in parts:
                 yield min(raw.tell() / size, 1.0), {name: self._values(name, part[name], start) for name in names}
                 start += len(part)
