@@ -100,7 +100,7 @@ class Fleet:
         self._futures.clear()
 
     def _send(self) -> None:
-        each = min(max(len(self._queue) // (2 * max(self._workers, 1)), 1), TOGETHER)
+        each = min(max(len(self._queue) // (2 * max(self._workers, 1)), 1), TOGETHER) if len(self._queue) > 1 else 1
         while self._queue:
             starts = tuple(start for _, start in zip(range(each), alike(self._queue), strict=False))
             for _ in starts:
@@ -109,7 +109,7 @@ class Fleet:
 
     @property
     def _workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return int(self._client.scheduler_info(n_workers=0)["n_workers"])
 
     def _give(self, task: _Task) -> None:
         messages = [start_message(one, None if self.parent is None else self.parent(one)) for one in task.starts]
