@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: env search test test-full lint docs clean
+.PHONY: env search test test-full lint docs lock clean
 
 env: .venv/.stamp
 
@@ -28,6 +28,15 @@ docs: env
 	$(BIN)/python docs/tools/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/site/index.html"
+
+LOCKED := dev notebooks docs cluster
+HEADER := \# Every package with its hashes, for Python 3.11 on Linux: pip install --require-hashes -r requirements.lock. Made by `make lock`.
+
+lock: env
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11.5 \
+	  --python-platform x86_64-manylinux_2_28 -c constraints.txt $(LOCKED:%=--extra %) setup.cfg -o requirements.lock.part
+	(echo '$(HEADER)'; cat requirements.lock.part) > requirements.lock
+	rm requirements.lock.part
 
 clean:
 	rm -rf .venv studies build *.egg-info

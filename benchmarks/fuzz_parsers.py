@@ -215,7 +215,7 @@ def _candidate() -> Candidate:
 
 
 def _records(folder: Path) -> list[bytes]:
-    from qap.search.study import Record
+    from qap.search.record import Record
 
     values = Record(_candidate(), 1.5, 1.25).to_dict()
     return [json.dumps(values).encode(), json.dumps({**values, "error": "not finite", "rung": 2, "metrics": {}}).encode()]

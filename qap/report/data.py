@@ -288,7 +288,7 @@ class Report(Section):
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise InputError(f"{path}: expected a report in JSON, received a broken file: {error}") from None
         found = values.get("format_version") if isinstance(values, dict) else None
         if found != FORMAT_VERSION:

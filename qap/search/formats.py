@@ -1,7 +1,7 @@
 """The versions of a study's files, and the way from older ones to the present one.
 
 1. Lines of the store without the order of asking and without what a training started from.
-2. ``number``, ``epochs``, ``origin`` and ``point`` in every line (see `qap.search.study.Record`).
+2. ``number``, ``epochs``, ``origin``, ``point`` and a checksum in every line (see `qap.search.record.Record`).
 """
 
 from __future__ import annotations

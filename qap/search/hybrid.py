@@ -10,10 +10,10 @@ from qap.models.architecture import Architecture
 from qap.search.allocation import Measured, allocations, measured
 from qap.search.heritage import Heritage
 from qap.search.objectives import front, limits
+from qap.search.record import Record, training
 from qap.search.searcher import Searcher
 from qap.search.space import Point
 from qap.search.strategies import OptunaStrategy
-from qap.search.study import Record, training
 from qap.search.supernet import prepare
 from qap.search.work import Start
 

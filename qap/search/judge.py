@@ -15,7 +15,7 @@ import numpy as np
 
 from qap.candidate import Candidate, Parity
 from qap.compress.context import Context
-from qap.errors import InputError, QapError
+from qap.errors import InputError, QapError, ToolMissingError
 from qap.files import write_arrays, write_text
 from qap.firmware.convert import convert, write_test_vectors
 from qap.firmware.csim import build_all
@@ -166,7 +166,7 @@ def judge(study: Study, context: Context, say: Say = lambda message: None) -> Ve
     InputError
         No g++, or firmware settings that do not fit the models.
     QapError
-        A build failed, nothing was trained, nothing keeps the constraints, or every candidate was refused.
+        No build came to an end, nothing was trained, nothing keeps the constraints, or every candidate was refused.
     """
     candidates = list(trained(study))
     if not candidates:
@@ -211,14 +211,25 @@ def _judge(
         [project for _, _, project in ready.values()],
         done=lambda project, result: say(f"C-simulation built ({next(count)} of {len(ready)})"),
     )
-    judged = []
+    judged, failed = [], {}
     for (candidate, model, project), result in zip(ready.values(), results, strict=True):
-        if isinstance(result, QapError):
+        if isinstance(result, ToolMissingError):
             raise result
+        if isinstance(result, QapError):  # a compiler that hangs must not cost the rest of the front
+            failed[candidate.id] = str(result)
+            study.log(f"candidate {candidate.id} refused: {result}")
+            continue
         comparison = compare(model, project, context.data.test.x)
         judged.append(_score(study, candidate, comparison.logits, comparison.parity, context))
         say(f"{candidate.id}: {comparison.parity.exact:,} of {comparison.parity.events:,} test events bit-exact")
-    return Verdict(judged, refused, left)
+    if not failed:
+        return Verdict(judged, refused, left)
+    rest = [candidate for candidate in candidates if candidate.id not in failed]
+    members, left = rescorer.front(rest)
+    if not members:
+        raise QapError(f"{study.directory}: no firmware could be built; the first reason: {next(iter(failed.values()))}")
+    verdict = _judge(rescorer, rest, members, left, say)
+    return replace(verdict, refused={**failed, **verdict.refused})
 
 
 def _without_firmware(study: Study, candidate: Candidate, model: Any, context: Context) -> Judged:

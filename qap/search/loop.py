@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from qap.search.record import Record
 from qap.search.searcher import Searcher
-from qap.search.study import Record
 from qap.search.work import Start
 
 REPEATS = 500

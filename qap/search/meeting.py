@@ -6,7 +6,7 @@ made before a training begins, so that nothing is trained twice; claims of a dri
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import socket
 import threading
@@ -22,13 +22,16 @@ from qap.errors import InputError, QapError, ToolMissingError
 from qap.models.builders import Weights
 from qap.search.formats import FORMAT
 from qap.search.messages import pack, unpack
-from qap.search.study import Key, Record, first_difference
+from qap.search.record import Key, Record
+from qap.search.study import first_difference
 
 BEAT_SECONDS, SILENT_SECONDS = 5.0, 60.0
 """A driver shows that it lives so often; without a sign for so long its claims are free again."""
 RETRY_SECONDS, PATIENCE_SECONDS = 1.0, 300.0
 """A database that does not answer is asked again so often and for so long."""
 INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+LOST = sql.exc.DBAPIError, OSError
+"""A database that has gone away; the driver for PostgreSQL lets errors of the network through as they are."""
 URLS = "expected sqlite:///FILE for drivers of one machine, or postgresql://user@host/database"
 
 _META = sql.MetaData()
@@ -101,7 +104,7 @@ class Meeting:
         try:
             _META.create_all(self._engine)
             self.driver = self._join(config, data_sha256)
-        except sql.exc.DBAPIError as error:
+        except LOST as error:
             raise InputError(f"--share: {_shown(self._engine.url)}: {_reason(error)}") from None
         self._stop = threading.Event()
         threading.Thread(target=self._beat, daemon=True, name="beat").start()
@@ -126,9 +129,10 @@ class Meeting:
             return found
 
     def close(self) -> None:
-        """Leave; claims that are not done are free at once."""
+        """Leave; claims that are not done are free at once, or, where the database is gone, when this driver has been silent."""
         self._stop.set()
-        self._try(lambda connection: self._free(connection, [self.driver]))
+        with contextlib.suppress(*LOST), self._engine.begin() as connection:
+            self._free(connection, [self.driver])
         self._engine.dispose()
 
     def claim(self, keys: Sequence[Key], most: int | None) -> dict[Key, int]:
@@ -164,7 +168,7 @@ class Meeting:
         """Hand a finished training round."""
         self._done += 1
         key, values = (record.candidate.id, record.rung), {
-            "driver": self.driver, "done": self._done, "line": json.dumps(record.to_dict()),
+            "driver": self.driver, "done": self._done, "line": record.line(),
             "weights": None if weights is None else pack(weights),
         }  # fmt: skip
         row = {"study": self._study, "candidate": key[0], "rung": key[1], "number": record.number, **values}
@@ -198,7 +202,7 @@ class Meeting:
         found = []
         for row in self._try(read):
             self._seen[row.driver] = max(self._seen.get(row.driver, 0), row.done)
-            found.append((Record.from_dict(json.loads(row.line)), None if row.weights is None else unpack(row.weights)))
+            found.append((Record.read(row.line), None if row.weights is None else unpack(row.weights)))
         return found
 
     def taken(self) -> int:
@@ -237,11 +241,8 @@ class Meeting:
     def _beat(self) -> None:
         alive = sql.update(DRIVERS).where(DRIVERS.c.id == self.driver).values(beat=DRIVERS.c.beat + 1)
         while not self._stop.wait(BEAT_SECONDS):
-            try:
-                with self._engine.begin() as connection:
-                    connection.execute(alive)
-            except sql.exc.SQLAlchemyError:
-                continue  # the search itself notices and waits
+            with contextlib.suppress(*LOST), self._engine.begin() as connection:  # the search itself notices and waits
+                connection.execute(alive)
 
     def _insert(self, table: sql.Table) -> Any:
         return INSERT[self._engine.dialect.name](table)
@@ -253,7 +254,8 @@ class Meeting:
             try:
                 with self._engine.begin() as connection:
                     return work(connection)
-            except sql.exc.DBAPIError as error:
+            except LOST as error:
+                self._engine.dispose()  # an error of the network alone leaves its connection in use
                 if time.monotonic() > until:
                     raise QapError(
                         f"--share: {_shown(self._engine.url)}: no answer for {PATIENCE_SECONDS:.0f} s: {_reason(error)}; "
@@ -274,6 +276,7 @@ def _engine(text: str) -> sql.Engine:
         url = url.set(drivername="postgresql+pg8000")
     if url.get_backend_name() not in INSERT or (url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")):
         raise InputError(f"--share: {URLS}; received {_shown(url)}")
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)  # of broken connections the user is told once, in words
     options = {"connect_args": {"timeout": 30}} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
     try:
         return sql.create_engine(url, **options)
@@ -285,5 +288,6 @@ def _shown(url: sql.URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
-def _reason(error: sql.exc.DBAPIError) -> str:
-    return str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
+def _reason(error: sql.exc.DBAPIError | OSError) -> str:
+    cause = error.orig if isinstance(error, sql.exc.DBAPIError) else error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

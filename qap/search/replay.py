@@ -11,8 +11,9 @@ from qap.config.schema import Study as Config
 from qap.errors import InputError
 from qap.models.builders import Weights
 from qap.search.hybrid import SUPERNET
+from qap.search.record import RUNG, Record
 from qap.search.searcher import Searcher
-from qap.search.study import RUNG, Record, Study, first_difference
+from qap.search.study import Study, first_difference
 from qap.search.supernet import prepare
 from qap.search.work import FINAL, Start
 

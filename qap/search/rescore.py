@@ -59,7 +59,7 @@ def rebuild(study: Study, candidate: Candidate, context: Context) -> Any:
     temporary = path.with_name(".part.keras")
     model.save(temporary)
     temporary.replace(path)
-    model = read_model(path)
+    model = read_model(path, trust=True)  # written a moment ago
     split = context.data.validation
     again = evaluate(context.data.task, split, logits(model, split.x), _noted(candidate, study, context))
     for name, value in again.items():

@@ -34,11 +34,12 @@ from qap.search.messages import Assignment
 from qap.search.objectives import check_objectives, front, limits, nothing_left
 from qap.search.ramp import check as check_ramp
 from qap.search.ramp import descend
+from qap.search.record import Record, training
 from qap.search.replay import Replay, recorded
 from qap.search.searcher import Progress, Searcher, Watch
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import OptunaStrategy, Strategy, make_strategy
-from qap.search.study import Record, Study, better, training
+from qap.search.study import Study, better
 from qap.search.upkeep import locked, mend
 from qap.search.work import FINAL, Start
 from qap.search.workers import Workers

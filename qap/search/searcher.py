@@ -24,9 +24,10 @@ from qap.models.scaling import scaled
 from qap.plan import Plan
 from qap.search.meeting import Meeting
 from qap.search.objectives import DROP, limits, values, violations
+from qap.search.record import RUNG, Key, Record
 from qap.search.space import PlanSpace, Point
 from qap.search.strategies import Told
-from qap.search.study import RUNG, Key, Parent, Record, Study, better
+from qap.search.study import Parent, Study, better
 from qap.search.work import Done, Executor, Inline, Start
 from qap.training.job import Failed
 from qap.training.population.engine import PopulationEngine

@@ -71,6 +71,7 @@ def train(
     folder: Path | None = None,
     engine: Engine | None = None,
     teacher: Soft | None = None,
+    trust: bool = False,
 ) -> Training:
     """Train one plan by the methods of the study file (`compress`), ``train.epochs`` long, and count it.
 
@@ -88,6 +89,8 @@ def train(
         Instead of the one that ``train.engine`` names: a population engine that is kept need not compile again.
     teacher : Soft, optional
         Soft targets of the methods with ``distill``, instead of those of the section `distill`.
+    trust : bool, default False
+        Load teachers from files even where these hold code.
 
     Returns
     -------
@@ -117,7 +120,7 @@ def train(
     if candidate.weights is None:
         candidate = candidate.with_(weights=scaled(candidate.plan, float_weights(candidate.architecture, 0)))
     recorder = _Recorder(context.engine, context.engine.name)
-    soft = Teachers(config.distill, config.model, data, float_weights, folder) if teacher is None else lambda _: teacher
+    soft = Teachers(config.distill, config.model, data, float_weights, folder, trust) if teacher is None else lambda _: teacher
     result = next(compress([candidate], replace(context, engine=recorder, teacher=soft), chain))
     if isinstance(result, Failed):
         raise QapError(f"{candidate.id}: {result.reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,74 +19,14 @@ from qap.errors import InputError, suggestion
 from qap.files import append_line, write_arrays, write_text
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights, builder_of, get_weights, set_weights
-from qap.search.formats import FORMAT, check_format, upgraded
+from qap.search.formats import FORMAT, check_format
+from qap.search.record import Record, training
 
 CONFIG, INFO, STORE, LOG = "config.yaml", "study.json", "candidates.jsonl", "log.txt"
-RUNG = "rung"
-"""Metric of a candidate that was trained on: how often."""
-Key = tuple[str, int]
-"""A training: the candidate's id and its rung."""
 MAY_CHANGE = (  # budgets may be extended by a resumed study, and its front may go through the RTL route afterwards
     "search.trials", "search.seconds", "search.candidate_seconds", "report.bootstrap",
     "firmware.rtl", "firmware.adders_per_stage", "firmware.synthesis", "firmware.synthesis_seconds",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """One trained candidate as stored.
-
-    Parameters
-    ----------
-    candidate : Candidate
-        Without weights; `Study.weights` reads them.
-    seconds, cpu_seconds : float
-        What its training took, the parent's included where it was the first of its architecture.
-    error : str or None
-        Why it could not be trained.
-    rung : int
-        How often it had been trained before.
-    number : int
-        Its place in the order in which the search asked for trainings.
-    epochs : float, optional
-        Its budget (None: ``train.epochs``).
-    origin : (str, int), optional
-        Candidate and rung whose weights it started from (None: the float parent's).
-    point : mapping, optional
-        Choices by knob that the search made.
-    """
-
-    candidate: Candidate
-    seconds: float
-    cpu_seconds: float
-    error: str | None = None
-    rung: int = 0
-    number: int = 0
-    epochs: float | None = None
-    origin: Key | None = None
-    point: Mapping[str, int | float] | None = None
-
-    @property
-    def bare(self) -> Record:
-        """The record without weights."""
-        return replace(self, candidate=self.candidate.with_(weights=None))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the line of the store."""
-        how = {"number": self.number, "epochs": self.epochs, "origin": self.origin, "point": self.point}
-        seconds = {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
-        return {**self.candidate.to_dict(), **seconds, "error": self.error, "rung": self.rung, **how}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Record:
-        """Read a line of the store."""
-        rung, origin = int(values["rung"]), values["origin"]
-        candidate = Candidate.from_dict(values)
-        return cls(
-            candidate.with_(metrics={**candidate.metrics, RUNG: rung}) if rung else candidate,
-            float(values["seconds"]), float(values["cpu_seconds"]), values["error"], rung, int(values["number"]),
-            values["epochs"], None if origin is None else (str(origin[0]), int(origin[1])), values["point"],
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +184,7 @@ class Study:
             folder.mkdir(exist_ok=True)
             write_arrays(folder / weights_file(record.rung), candidate.weights)
             candidate.plan.save(folder / "plan.yaml")
-        append_line(self.directory / STORE, json.dumps(record.to_dict()))
+        append_line(self.directory / STORE, record.line())
 
     def records(self) -> Iterator[Record]:
         """Yield the stored candidates in the order in which the search asked for them, whatever order they were done in.
@@ -261,8 +201,8 @@ class Study:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
         for place, line in enumerate(line for line in lines if line):
             try:
-                good.append((line, Record.from_dict(upgraded(json.loads(line), place, version))))
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, InputError):
+                good.append((line, Record.read(line, place, version)))
+            except InputError:
                 damaged.append(line)
         return good, damaged
 
@@ -318,7 +258,7 @@ class Study:
         one = self.candidate(candidate) if isinstance(candidate, str) else candidate
         weights, path = self.weights(one), self.candidate_directory(one) / "model.keras"
         if path.is_file():
-            model = read_model(path)
+            model = read_model(path, trust=self.config.model.function is not None)
             kept = get_weights(model, one.architecture)
             if all(np.array_equal(values, weights[name]) for name, values in kept.items()):
                 return model
@@ -344,7 +284,7 @@ class Study:
     def parent_model(self, architecture: Architecture) -> Any:
         """Load the float parent's Keras model."""
         path = self.directory / "parents" / architecture.id / "model.keras"
-        return read_model(path)
+        return read_model(path, trust=self.config.model.function is not None)
 
 
 def better(old: Candidate | None, new: Candidate) -> Candidate:
@@ -354,11 +294,6 @@ def better(old: Candidate | None, new: Candidate) -> Candidate:
     if "rmse_validation" in new.metrics:
         return old if old.metrics["rmse_validation"] < new.metrics["rmse_validation"] else new
     return old if old.metrics["accuracy_validation"] > new.metrics["accuracy_validation"] else new
-
-
-def training(candidate: Candidate) -> Key:
-    """Return which training a candidate's weights are of."""
-    return candidate.id, int(candidate.metrics.get(RUNG, 0))
 
 
 def weights_file(rung: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import socket
 import zipfile
@@ -15,7 +14,8 @@ from pathlib import Path
 from qap.errors import InputError
 from qap.files import append_line, write_text
 from qap.search.formats import FORMAT
-from qap.search.study import STORE, Key, Record, Study, weights_file
+from qap.search.record import Key, Record
+from qap.search.study import STORE, Study, weights_file
 
 LOCK, DAMAGED = "study.lock", "candidates.damaged.jsonl"
 UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
@@ -58,7 +58,7 @@ def mend(study: Study) -> None:
     good: dict[Key, tuple[str, Record]] = {}
     why = [f"line {line[:40]!r} cannot be read" for line in damaged]
     for line, record in lines:
-        key = record.candidate.id, record.rung
+        key = record.key
         path = study.candidate_directory(record.candidate) / weights_file(record.rung)
         if key in good:
             continue  # written twice by a search that was killed between two files of its own
@@ -72,7 +72,7 @@ def mend(study: Study) -> None:
             append_line(study.directory / DAMAGED, "\n".join(damaged))
         if version < FORMAT and lines:
             write_text(study.directory / f"candidates.format{version}.jsonl", "".join(f"{line}\n" for line, _ in lines))
-        kept = (line if version == FORMAT else json.dumps(record.to_dict()) for line, record in good.values())
+        kept = (line if version == FORMAT else record.line() for line, record in good.values())
         write_text(study.directory / STORE, "".join(f"{line}\n" for line in kept))
     if version < FORMAT:
         study.note(format=FORMAT)

@@ -11,8 +11,8 @@ from typing import Protocol
 from qap.candidate import Candidate
 from qap.compress.context import Context
 from qap.compress.pipeline import Chain, compress
+from qap.search.record import Key
 from qap.search.space import Point
-from qap.search.study import Key
 from qap.training.job import Failed
 from qap.training.keras_engine import KerasEngine
 

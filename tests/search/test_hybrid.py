@@ -11,9 +11,10 @@ from qap.config.load import load_config
 from qap.config.schema import Study as Config
 from qap.errors import InputError
 from qap.search.objectives import front
+from qap.search.record import RUNG
 from qap.search.run import run_search, search_front, trained
 from qap.search.searcher import Searcher
-from qap.search.study import LOG, RUNG, Study, better
+from qap.search.study import LOG, Study, better
 from qap.search.work import FINAL
 from qap.training.keras_engine import KerasEngine
 

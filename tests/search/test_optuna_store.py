@@ -15,7 +15,8 @@ from qap.errors import InputError, QapError
 from qap.models.architecture import Architecture
 from qap.search.front import Front
 from qap.search.optuna_store import to_optuna
-from qap.search.study import Record, Study
+from qap.search.record import Record
+from qap.search.study import Study
 
 from ..conftest import uniform_plan
 
