@@ -7,6 +7,7 @@ made before a training begins, so that nothing is trained twice; claims of a dri
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -276,7 +277,7 @@ def _engine(text: str) -> sql.Engine:
         url = url.set(drivername="postgresql+pg8000")
     if url.get_backend_name() not in INSERT or (url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")):
         raise InputError(f"--share: {URLS}; received {_shown(url)}")
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)  # of broken connections the user is told once, in words
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)  # the user is told in words, once
     options = {"connect_args": {"timeout": 30}} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
     try:
         return sql.create_engine(url, **options)

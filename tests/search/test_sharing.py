@@ -40,10 +40,11 @@ def _stored(directory: Path) -> int:
     return store.read_bytes().count(b"\n") if store.exists() else 0
 
 
-def _wait(directory: Path, count: int) -> None:
+def _wait(process: subprocess.Popen[str], directory: Path, count: int) -> None:
     """Wait until so many trainings are in a store."""
     until = time.monotonic() + LONGEST
     while _stored(directory) < count:
+        assert process.poll() in (None, 0), process.communicate()[1]
         assert time.monotonic() < until, f"{_stored(directory)} trainings after {LONGEST} s"
         time.sleep(0.02)
 
@@ -70,7 +71,7 @@ def test_a_killed_search_comes_back_to_the_others(file: Path, tmp_path: Path) ->
     """Its claims are free after a while, its finished trainings are there already, and it goes on with --resume."""
     url = f"sqlite:///{tmp_path}/m.db"
     one, two = _begin(tmp_path, file, url, "one"), _begin(tmp_path, file, url, "two")
-    _wait(tmp_path / "one", 4)
+    _wait(one, tmp_path / "one", 4)
     one.send_signal(signal.SIGKILL)
     one.communicate()
     kept = stored_lines(tmp_path / "one")
@@ -104,10 +105,10 @@ def _restarted(server: Server, mode: str, seconds: float) -> None:
 def test_two_searches_share_a_server_that_is_restarted_twice(file: Path, tmp_path: Path) -> None:
     with postgresql() as server:
         one, two = (_begin(tmp_path, file, server.url, name) for name in ("one", "two"))
-        _wait(tmp_path / "one", 3)
+        _wait(one, tmp_path / "one", 3)
         _restarted(server, "immediate", 3)
         first = _stored(tmp_path / "one")
-        _wait(tmp_path / "one", first + 5)
+        _wait(one, tmp_path / "one", first + 5)
         _restarted(server, "fast", 3)
         second = _stored(tmp_path / "one")
         _end(one, two)
