@@ -1,6 +1,6 @@
 """How a search grows with its workers: candidates per hour, what the driver takes, messages, and 10 to 1,000 simulated workers.
 
-    python benchmarks/scaling.py [--workers 0 1 2] [--light 10 50] [--quick] [--json] [--table docs/scaling.md]
+    python benchmarks/scaling.py [--workers 0 1 2] [--light 10 50] [--stored 3000] [--quick] [--json] [--table docs/scaling.md]
 
 Four measurements, all of configs/jets.yaml's network, each search in a process of its own:
 
@@ -161,29 +161,17 @@ def asking(strategy: str, most: int, cap: float) -> list[tuple[int, float]]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run everything."""
     quick = options.quick
-    trials, window = (60 if quick else options.trials), f"search.window={options.window}"
+    trials, window, short = (60 if quick else options.trials), f"search.window={options.window}", "train.parent_epochs=2"
     real = [apart("real", count, trials, window) for count in options.workers]
-    whole = [] if quick else [apart("real", 2, trials, window, "search.strategy=nsga2")]
-    light = [
-        apart("light", count, 100 if quick else 300, f"search.window={2 * count}", "train.parent_epochs=2")
-        for count in options.light
-    ]
-    idle = [one["cpu"]["dask"] / one["trials"] for one in light]
-    each = float(np.median(idle)) if idle else 0.0
-    grown = apart("farm", 1000, 300 if quick else 10000, "search.window=2000", "train.parent_epochs=2", seconds=60.0, each=each)
-    farms = [
-        apart(
-            "farm",
-            count,
-            min(max(300, 5 * count), 3000),
-            f"search.window={width}",
-            "train.parent_epochs=2",
-            seconds=seconds,
-            each=each,
-        )
-        for count, seconds, width in (FARMS[:2] if quick else FARMS)
-    ]
-    samplers = {name: asking(name, 10000, 5.0 if quick else 40.0) for name in ("random", "nsga2", "tpe")}
+    whole = [] if quick else [apart("real", 2, trials * 3 // 10, window, "search.strategy=nsga2")]
+    light = [apart("light", count, 100 if quick else 300, f"search.window={2 * count}", short) for count in options.light]
+    each = float(np.median([run["cpu"]["dask"] / run["trials"] for run in light])) if light else 0.0
+    grown = apart("farm", 30, 300 if quick else options.stored, "search.window=64", short, seconds=60.0, each=each)
+    farms = []
+    for count, seconds, width in FARMS[:2] if quick else FARMS:
+        most = min(max(300, 3 * count), 1200)
+        farms.append(apart("farm", count, most, f"search.window={width}", short, seconds=seconds, each=each))
+    samplers = {name: asking(name, 10000, 3.0 if quick else 12.0) for name in ("random", "nsga2", "tpe")}
     return {
         "real": real, "whole": whole, "messages": messages(), "light": light, "grown": grown, "farms": farms,
         "samplers": samplers, "each": each,
@@ -195,8 +183,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--light", type=int, nargs="*", default=[10, 50])
-    parser.add_argument("--trials", type=int, default=400, help="of each search with real workers")
+    parser.add_argument("--trials", type=int, default=200, help="of each search with real workers")
     parser.add_argument("--window", type=int, default=8, help="of each search with real workers")
+    parser.add_argument("--stored", type=int, default=3000, help="candidates of the search that shows how costs grow")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true", help="the last line is one object with everything")
     parser.add_argument("--table", type=Path, help="Markdown file whose tables are replaced; draws the figure too")

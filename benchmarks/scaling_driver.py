@@ -52,8 +52,8 @@ class Stopwatch:
     ----------
     cpu : Counter
         By part; ``dask`` is what other threads took while the main one was not training.
-    log : list of (int, Counter)
-        Trainings told and CPU so far, noted by `lap`.
+    laps : list of Counter
+        The same when each training was stored, noted by `lap`.
     fsync : list of float
         Seconds of waiting for the disk.
     """
@@ -124,7 +124,7 @@ class Stopwatch:
                     stack.enter_context(patch.object(owner, attribute, self.timed(part, getattr(owner, attribute))))
             run, searcher = (importlib.import_module(f"qap.search.{name}") for name in ("run", "searcher"))
             stack.enter_context(patch.object(run, "train_all", self.timed("keeping", run.train_all)))
-            stack.enter_context(patch.object(searcher.Searcher, "_note", self.lap(searcher.Searcher._note)))
+            stack.enter_context(patch.object(searcher.Searcher, "_store", self.lap(searcher.Searcher._store)))
             files = importlib.import_module("qap.files")
             stack.enter_context(patch.object(files.os, "fsync", self.waited(files.os.fsync)))
             yield
@@ -270,8 +270,11 @@ class Farm:
 def _light(address: str, count: int, security: Any) -> None:
     """Run many workers of Dask in this process."""
     import asyncio
+    import logging
 
     from distributed import Worker
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
     async def main() -> None:
         some = [Worker(address, nthreads=1, security=security, name=str(number)) for number in range(count)]
@@ -402,5 +405,7 @@ def driven(config: Config, output: Path, workers: Any = None, watch: Stopwatch |
         stack.enter_context(patch.object(Searcher, "_store", stored))
         study = run_search(config, output, workers=workers, watch=note, resume=(output / "config.yaml").is_file())
         watch.charge()
+    if workers is None:  # nobody but TensorFlow has threads
+        watch.cpu["training"] += watch.cpu.pop("dask", 0.0)
     trials = sum(1 for _ in study.records())
     return Run(watch.cpu, watch.laps, sum(spent), sum(took), ends[-1] - ends[0], sum(watch.fsync), trials)
