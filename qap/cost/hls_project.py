@@ -31,6 +31,11 @@ from qap.cost.hls_weights import arrange, expand_compressed, has_kernel, kernel_
 from qap.errors import InputError
 
 __all__ = ["HLSProject", "HLSType", "Layer", "Port", "read_project"]
+COUNTS = (
+    "n_in", "n_out", "n_chan", "filt_width", "filt_height", "in_width", "in_height", "out_width", "out_height", "y_out", "y_filt",
+    "reuse_factor", "reuse", "n_nonzeros", "multiplier_limit",
+)  # fmt: skip
+"""Of a configuration struct: none is negative."""
 HELPERS = re.compile(r"(save|load|print|copy|convert|read|write|fill|change|hls4ml)_\w+|\w+_from_txt")
 """Functions of nnet:: that are no part of the network."""
 
@@ -169,7 +174,7 @@ def _top(directory: Path, name: str | None) -> Path:
     firmware = directory / "firmware"
     if not directory.is_dir() or not firmware.is_dir():
         raise InputError(f"{directory}: expected an hls4ml project for Vitis or Vivado, found no folder firmware in it")
-    if name and (firmware / f"{name}.cpp").is_file():
+    if name and re.fullmatch(r"\w{1,200}", name) and (firmware / f"{name}.cpp").is_file():
         return firmware / f"{name}.cpp"
     files = [path for path in sorted(firmware.glob("*.cpp")) if re.search(r"\bnnet::\w+\s*<", read_text(path))]
     if len(files) != 1:
@@ -251,6 +256,8 @@ def _arrays(call: Call, sizes: Mapping[str, int], strategy: str | None, source: 
     result: dict[str, Any] = {"kernel": None, "bias_values": None, "arrays": arrays}
     if shape is None or len(call.operands) < 3:
         return result
+    if min(shape) < 1:
+        raise InputError(f"{where}: expected a kernel with products and outputs, received {shape[0]}×{shape[1]}: convert again")
     for name, size, kind in zip(call.operands[2:4], (shape[0] * shape[1], shape[1]), ("weights", "biases"), strict=False):
         if name not in arrays:
             raise InputError(
@@ -290,9 +297,9 @@ def _layer(call: Call, source: _Source) -> Layer:
             call.title or call.function, call.function, "", strategy, 1, {}, None, **types, kernel=None, bias_values=None,
             repeats=1, arrays={}, operands=call.operands, inputs_count=inputs,
         )  # fmt: skip
-    kind, sizes = call.function, _sizes(struct, source.constants)
+    kind, sizes = call.function, _sizes(struct, source)
     if nested:
-        sizes |= {f"mult_config.{key}": value for key, value in _sizes(nested, source.constants).items()}
+        sizes |= {f"mult_config.{key}": value for key, value in _sizes(nested, source).items()}
     strategy = _strategy(call, struct, nested)
     constants_found = _arrays(call, sizes, strategy, source)
     if types["weight"] == HLSType(False, 1, 1) and constants_found["kernel"] is not None:
@@ -305,9 +312,13 @@ def _layer(call: Call, source: _Source) -> Layer:
     )  # fmt: skip
 
 
-def _sizes(struct: Struct, outer: Mapping[str, str]) -> dict[str, int]:
-    known = lookup(struct.constants, outer)
+def _sizes(struct: Struct, source: _Source) -> dict[str, int]:
+    known = lookup(struct.constants, source.constants)
     values = {name: known(name) for name in struct.constants}
+    for name, value in values.items():
+        if name in COUNTS and value is not None and value < 0:
+            where = f"{source.firmware}/parameters.h: {struct.name}"
+            raise InputError(f"{where}: {name}: expected 0 or more, received {value}: convert the model again")
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -320,7 +331,7 @@ def _io_type(known: Mapping[str, str], top: str, source: _Source) -> str:
 
 
 def _ports(top: str, name: str, layers: Sequence[Layer], source: _Source) -> tuple[Port, ...]:
-    head = re.search(rf"\bvoid\s+{name}\s*\(", top)
+    head = re.search(rf"\bvoid\s+{re.escape(name)}\s*\(", top)
     if head is None:
         raise InputError(f"{source.file}: expected the top function void {name}(…), found none: convert the model again")
     outputs = {operand for layer in layers for operand in layer.operands[layer.inputs_count :]}

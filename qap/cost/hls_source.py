@@ -13,9 +13,17 @@ from qap.errors import InputError
 
 ROUNDINGS = ("AP_TRN", "AP_TRN_ZERO", "AP_RND", "AP_RND_ZERO", "AP_RND_INF", "AP_RND_MIN_INF", "AP_RND_CONV")
 OVERFLOWS = ("AP_WRAP", "AP_WRAP_SM", "AP_SAT", "AP_SAT_ZERO", "AP_SAT_SYM")
+
+
+def _shifted(value: int, by: int) -> int:
+    if by > 64:
+        raise ValueError("no number of the firmware is that large")
+    return value << by
+
+
 _OPERATORS: dict[type, Callable[[int, int], int]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift,
-    ast.RShift: operator.rshift, ast.Mod: operator.mod, ast.FloorDiv: operator.floordiv,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.RShift: operator.rshift,
+    ast.Mod: operator.mod, ast.FloorDiv: operator.floordiv, ast.LShift: _shifted,
 }  # fmt: skip
 _COMPARISONS: dict[type, Callable[[int, int], bool]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
@@ -146,15 +154,16 @@ def evaluate(text: str, known: Callable[[str], int | None]) -> int | None:
     Returns
     -------
     int or None
-        None for what is no integer expression, or holds unknown names.
+        None for what is no integer expression, holds unknown names, or does not fit 64 bits.
     """
     text = re.sub(r"\b(\d+)[uUlL]+\b", r"\1", text.strip()).replace("::", "__").replace("&&", " and ").replace("||", " or ")
     text = re.sub(r"\b(true|false)\b", lambda found: found[0].title(), text)
     text = re.sub(r"^(.*?)\?(.*?):(.*)$", r"(\2) if (\1) else (\3)", text, flags=re.DOTALL).replace("/", "//")
     try:
-        return _value(ast.parse(" ".join(text.split()), mode="eval").body, known)
-    except (SyntaxError, ZeroDivisionError, ValueError):
+        value = _value(ast.parse(" ".join(text.split()), mode="eval").body, known)
+    except (SyntaxError, ZeroDivisionError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
         return None
+    return value if value is None or abs(value) < 1 << 64 else None
 
 
 def _value(node: ast.AST, known: Callable[[str], int | None]) -> int | None:
@@ -281,11 +290,13 @@ def calls(source: str) -> list[Call]:
 
 def lookup(*scopes: Mapping[str, Any]) -> Callable[[str], int | None]:
     """Return a function that evaluates names by the expressions of the scopes, the first one first."""
+    found: dict[str, int | None] = {}
 
-    def known(name: str, depth: int = 0) -> int | None:
-        for scope in scopes:
-            if name in scope and depth < 20:
-                return evaluate(str(scope[name]), lambda other: known(other, depth + 1))
-        return None
+    def known(name: str) -> int | None:
+        if name not in found:
+            found[name] = None  # while it is evaluated: a name that stands for itself has no value
+            text = next((scope[name] for scope in scopes if name in scope), "")
+            found[name] = evaluate(str(text), known)
+        return found[name]
 
     return known

@@ -119,8 +119,8 @@ def expand_compressed(values: np.ndarray, shape: tuple[int, int], where: str) ->
     if values.size % 3:
         raise InputError(f"{where}: expected triples of row, column and weight, received {values.size} numbers")
     rows, columns, weights = values.reshape(-1, 3).T
-    kernel = np.zeros(shape)
-    if rows.size and (rows.max() >= shape[0] or columns.max() >= shape[1]):
+    if rows.size and (rows.max() >= shape[0] or columns.max() >= shape[1] or min(rows.min(), columns.min()) < 0):
         raise InputError(f"{where}: a compressed weight lies outside of the {shape[0]}×{shape[1]} matrix: convert again")
+    kernel = np.zeros(shape)
     np.add.at(kernel, (rows.astype(int), columns.astype(int)), weights)
     return kernel

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from qap.backend import stack
 from qap.config.schema import Firmware
 from qap.cost.hls_project import HLSType, read_project
-from qap.cost.hls_source import OVERFLOWS, ROUNDINGS, calls, evaluate, parse_type, structs
+from qap.cost.hls_source import OVERFLOWS, ROUNDINGS, calls, evaluate, lookup, parse_type, structs
+from qap.cost.hls_weights import expand_compressed
 from qap.errors import InputError
 from qap.firmware import convert
 from qap.precision import Precision
@@ -295,7 +296,38 @@ BAD = [
     ({"firmware/defines.h": EXPONENTS}, "weight_t: expected ap_fixed"),
     ({"firmware/nn.cpp": "void nn(int x) { }"}, "found none: this is no top function"),
     ({"hls4ml_config.yml": "a: [1"}, "expected YAML"),
+    ({"hls4ml_config.yml": "a: " + "[" * 5000}, "expected YAML: nested too deeply"),
+    ({"firmware/nn.cpp": OTHER_CALL.replace("layer2_t", "+layer2_t")}, r"expected ap_fixed.*received '\+layer2_t'"),
+    (
+        {"project.tcl": "", "hls4ml_config.yml": "", "firmware/a(b.cpp": OTHER_CALL.replace("w9", "w2"), "firmware/nn.cpp": ""},
+        r"void a\(b",
+    ),
+    ({"firmware/weights/w2.txt": "0.5, 1e999"}, "expected finite numbers, received 1e999"),
 ]
+
+
+@pytest.mark.parametrize(("value", "message"), [("-3", "n_out: expected 0 or more, received -3"), ("0", "received 4×0")])
+def test_absurd_sizes_are_refused(tmp_path: Path, value: str, message: str) -> None:
+    files = half_new(tmp_path)
+    defines = (files / "firmware" / "defines.h").read_text()
+    (files / "firmware" / "defines.h").write_text(defines.replace("N_LAYER_2 3", f"N_LAYER_2 {value}"))
+    with pytest.raises(InputError, match=message):
+        read_project(files)
+
+
+def test_a_compressed_weight_lies_in_its_matrix() -> None:
+    assert expand_compressed(np.array([1, 0, 0.5]), (2, 1), "x").tolist() == [[0], [0.5]]
+    for place in ([2, 0], [0, 1], [-1, 0], [0, -1]):
+        with pytest.raises(InputError, match="outside of the 2×1 matrix"):
+            expand_compressed(np.array([*place, 0.5]), (2, 1), "x")
+
+
+def test_expressions_that_never_end() -> None:
+    names = {f"A{i}": f"A{i + 1}*A{i + 1}" for i in range(60)} | {"A60": "1", "loop": "pool + 1", "pool": "loop + 1"}
+    known = lookup(names)
+    assert (known("A0"), known("loop")) == (1, None)
+    for text in ("1 << 999999999999", "-" * 100_000 + "1", "+".join("1" * 100_000), "9" * 40, "1 << -1"):
+        assert evaluate(text, known) is None
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD)
