@@ -52,12 +52,12 @@ def filled(workers: int, window: int, spread: float = SPREAD, rounds: int = 20) 
     return float(took.sum() / workers / told[-1])
 
 
-def sustained(workers: int, seconds: float, cost: float, busy: float = 1.0) -> tuple[float, float]:
+def sustained(workers: float, seconds: float, cost: float, busy: float = 1.0) -> tuple[float, float]:
     """Return candidates per hour, and what part of a core the driver needs for them.
 
     Parameters
     ----------
-    workers : int
+    workers : float
     seconds : float
         Of a training.
     cost : float
@@ -226,7 +226,7 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     axes, counts = figure.subplots(), np.geomspace(1, 1000, 60)
     for place, seconds in enumerate((1.0, 10.0, 60.0)):
         colour = f"C{place}"
-        rates = [sustained(round(count), seconds, cost(found, 1000), filled(100, 200))[0] for count in counts]
+        rates = [sustained(count, seconds, cost(found, 1000), filled(100, 200))[0] for count in counts]
         axes.plot(counts, rates, colour, label=f"formula, {seconds:g} s for a training")
         simulated = [run for run in found["farms"] if run["training"] == seconds and run["window"] == 2 * run["count"]]
         axes.plot([run["count"] for run in simulated], [run["rate"] for run in simulated], "o", color=colour)
