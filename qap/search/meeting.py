@@ -30,6 +30,8 @@ BEAT_SECONDS, SILENT_SECONDS = 5.0, 60.0
 """A driver shows that it lives so often; without a sign for so long its claims are free again."""
 RETRY_SECONDS, PATIENCE_SECONDS = 1.0, 300.0
 """A database that does not answer is asked again so often and for so long."""
+ANSWER_SECONDS = 30
+"""A database that takes longer to answer counts as one that does not."""
 INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 LOST = sql.exc.DBAPIError, OSError
 """A database that has gone away; the driver for PostgreSQL lets errors of the network through as they are."""
@@ -278,9 +280,8 @@ def _engine(text: str) -> sql.Engine:
     if url.get_backend_name() not in INSERT or (url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")):
         raise InputError(f"--share: {URLS}; received {_shown(url)}")
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)  # the user is told in words, once
-    options = {"connect_args": {"timeout": 30}} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
     try:
-        return sql.create_engine(url, **options)
+        return sql.create_engine(url, pool_pre_ping=True, connect_args={"timeout": ANSWER_SECONDS})
     except ImportError:
         raise ToolMissingError("--share: PostgreSQL needs a driver: pip install 'qap[cluster]'") from None
 

@@ -32,6 +32,8 @@ ROLES = "scheduler", "worker", "client"
 SUBMIT = {"slurm": "sbatch", "htcondor": "condor_submit"}
 ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
 CONNECT_SECONDS = 10
+PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Dask's scheduler always has a server of web pages: none for others to see, on a port that nobody else wants."""
 JOB, DISK = {"cores": 1, "processes": 1, "memory": "4GB"}, "2GB"
 """What a job asks for where the user says nothing; HTCondor wants to know of the disk too."""
 
@@ -164,6 +166,7 @@ class Workers:
         return distributed.LocalCluster(
             n_workers=0, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
             memory_limit=self.memory or "auto", security=distributed.Security.temporary(), silence_logs=logging.CRITICAL,
+            scheduler_kwargs=PAGES,
         )  # fmt: skip
 
     @contextlib.contextmanager
@@ -171,12 +174,13 @@ class Workers:
         """Prepare jobs whose workers find the search by certificates in a directory of the user's own that they share."""
         jobqueue = _package("dask_jobqueue", "dask-jobqueue")
         disk = {"disk": DISK} if self.cluster == "htcondor" else {}
+        own = _package("dask").config.get(f"jobqueue.{self.cluster}.scheduler-options", {})
         prologue = [f"export {name}={value}" for name, value in ONE_THREAD.items()]
         with tempfile.TemporaryDirectory(prefix=".qap-", dir=Path.home()) as shared:
-            tls = {"protocol": "tls://", "security": _security(Path(shared)), "scheduler_options": {"dashboard_address": ":0"}}
+            tls = {"protocol": "tls://", "security": _security(Path(shared))}
             try:
                 made = getattr(jobqueue, SYSTEMS[str(self.cluster)])(
-                    **{**JOB, **disk, "job_script_prologue": prologue, **tls, **self.job}
+                    **{**JOB, **disk, "job_script_prologue": prologue, "scheduler_options": {**PAGES, **own}, **tls, **self.job}
                 )
             except (TypeError, ValueError, RuntimeError) as error:
                 raise InputError(f"--job: {str(error).splitlines()[0]}") from None

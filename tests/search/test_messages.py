@@ -105,14 +105,18 @@ def test_an_assignment_there_and_back(file: Path) -> None:
     assert Assignment.of(config, None, "").folder is None
 
 
-def test_objects_that_run_are_not_read() -> None:
-    """An array of Python objects is a pickle."""
-    names = json.dumps([("fc1/kernel", "|O", [1])]).encode()
-    with pytest.raises(ValueError, match="OBJECT array"):
-        unpack(zlib.compress(names + b"\n" + bytes(8)))
+def test_objects_that_run_are_neither_sent_nor_read() -> None:
+    """An array of Python objects would be a pickle."""
     with pytest.raises(ValueError, match="Python objects"):
         pack({"fc1/kernel": np.array([{"a": 1}], dtype=object)})
-    one = {"fc1/kernel": np.float32([[1, 2], [3, 4]]).T, "fc1/scale": np.float64(3)}
-    assert {name: (value.dtype, value.tolist()) for name, value in unpack(pack(one)).items()} == {
-        name: (value.dtype, value.tolist()) for name, value in one.items()
-    }
+    sent = b'[["fc1/kernel", "|O", [1]]]' + b"\n" + bytes(8)
+    with pytest.raises(ValueError, match="OBJECT|object"):
+        unpack(zlib.compress(sent))
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.binary(max_size=80))
+def test_what_was_not_packed_is_refused(data: bytes) -> None:
+    for sent in (data, zlib.compress(data)):
+        with pytest.raises((ValueError, TypeError, zlib.error)):
+            unpack(sent)
