@@ -386,11 +386,17 @@ def _test_vectors(proof: Proof) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return tuple([np.concatenate(parts) for parts in zip(*sets, strict=True)] for sets in (x, y))  # type: ignore[return-value]
 
 
+def _plain(text: object) -> str:
+    """Return a text of the user or of a file as Markdown that shows it as it is."""
+    return re.sub(r"[\\`*\[\]<>|~&$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(str(text).split()))
+
+
 def _write_record(directory: Path, record: Mapping[str, Any]) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    environment.filters["plain"] = _plain
     text = environment.get_template(f"{SUMMARY}.j2").render(record, exact=record["verdict"] == EXACT)
     write_text(directory / SUMMARY, text)
     write_text(directory / RECORD, json.dumps(record, indent=1) + "\n")

@@ -119,6 +119,20 @@ def test_the_summary_says_what_was_proven_and_with_what(whole: tuple[Any, np.nda
     assert len(text.splitlines()) < 80, "one page"
 
 
+def test_the_summary_shows_names_as_they_are(whole: tuple[Any, np.ndarray, Delivery], tmp_path: Path) -> None:
+    _, _, delivery = whole
+    evil = "</td><script>alert(1)</script> ![x](http://x) | `a`\n# a_b_"
+    point = {**delivery.record["thresholds"][0], "name": evil}
+    moved = {"events": 9, "largest": 0.5, "range": 4.0}
+    changes = {"origin": evil, "events_origin": evil, "changes": [evil], "change_of_outputs": moved, "thresholds": [point]}
+    Delivery(tmp_path, delivery.record).noted(**changes)
+    text = (tmp_path / "summary.md").read_text()
+    shown = r"\</td\>\<script\>alert(1)\</script\> !\[x\](http://x) \| \`a\` # a_b\_"
+    assert f"Firmware of {shown}." in text
+    assert f"| {shown} | 900 | 900 |" in text
+    assert text.count("alert") == text.count(shown) == 5
+
+
 def test_thresholds_are_integers_that_pass_no_more_than_the_rate(whole: tuple[Any, np.ndarray, Delivery]) -> None:
     _, x, delivery = whole
     rng = np.random.default_rng(1)
