@@ -286,7 +286,10 @@ class Candidate:
 
     def with_(self, **changes: Any) -> Candidate:
         """Return a copy with other values."""
-        return replace(self, **changes)
+        made = replace(self, **changes)
+        if "id" in vars(self) and not changes.keys() & {"architecture", "plan"}:
+            vars(made)["id"] = self.id  # counted once: it names architecture and plan alone
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form, weights left out; `parity_rtl` and `losses` only where there are any."""

@@ -199,7 +199,7 @@ class Architecture:
         entering = self.entering
         return {layer.name: layer.weight_shape(entering[layer.name]) for layer in self.layers}
 
-    @property
+    @cached_property
     def id(self) -> str:
         """8 hexadecimal digits that name this architecture."""
         return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()[:8]

@@ -195,13 +195,10 @@ def front(candidates: Sequence[Candidate], names: Sequence[str], allowed: Mappin
     candidates = feasible(candidates, allowed or {})
     signs = np.array([-1.0 if OBJECTIVES[name].direction == "maximize" else 1.0 for name in names])
     table = np.array([values(candidate, names) for candidate in candidates]).reshape(len(candidates), len(names)) * signs
-    kept = []
-    for i, row in enumerate(table):
-        no_worse = (table <= row).all(axis=1)
-        better = no_worse & (table < row).any(axis=1)
-        equal_before = no_worse[:i] & (table[:i] == row).all(axis=1)
-        if not better.any() and not equal_before.any():
-            kept.append(i)
+    kept: list[int] = []
+    for i in np.lexsort(table.T[::-1]):  # what dominates a row, and the first of equal ones, comes before it
+        if not (table[kept] <= table[i]).all(axis=1).any():
+            kept.append(int(i))
     cost_first = sorted(range(len(names)), key=lambda j: OBJECTIVES[names[j]].metric is not None)
     kept.sort(key=lambda i: tuple(table[i, cost_first]))
     return [candidates[i] for i in kept]
