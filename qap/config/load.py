@@ -34,6 +34,11 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        text = str(self.construct_scalar(node))
+        if re.search("[\ud800-\udfff]", text):  # half of a sign, which no file takes
+            raise yaml.constructor.ConstructorError(None, None, f"{text[:40]!r} is no text", node.start_mark)
+        return text
 
     def construct_finite(self, node: yaml.ScalarNode) -> float:
         value = self.construct_yaml_float(node)
@@ -44,6 +49,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_finite)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
+
+
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # ten times faster where libyaml is there
     """YAML's safe dumper that quotes text which the loader would take for a number."""
 
@@ -130,10 +138,11 @@ def _explain(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     # A union reports every branch that failed; the one that came furthest into the value says most.
     problem = max(problems, key=lambda item: (item["type"] == "extra_forbidden", len(item["loc"])))
-    where = [str(part) for part in problem["loc"] if not _BRANCH.fullmatch(str(part))]
-    key, received = ".".join(where), problem["input"]
+    *above, last = map(str, problem["loc"] or ("",))
+    section = [part for part in above if not _BRANCH.fullmatch(part)]
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{suggestion(where[-1], _known_keys(problem['loc'][:-1]))}"
+        return f"unknown key {'.'.join([*section, last])}{suggestion(last, _known_keys(problem['loc'][:-1]))}"
+    key, received = ".".join([*section, *([] if _BRANCH.fullmatch(last) else [last])]), problem["input"]
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("String should ")
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
