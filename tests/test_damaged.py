@@ -44,7 +44,7 @@ from fuzz_parsers import PARSERS, _design  # noqa: E402
 DEEP = "[" * 100_000
 QUICK = (
     "strings", "plan", "csynth.xml", "csynth.rpt", "cosim.rpt", "utilization", "timing", "yosys", "synthesis.json",
-    "reports.json", "project.json", "design.json", "integers.json", "integers.npz", "overrides",
+    "reports.json", "project.json", "design.json", "integers.json", "integers.npz", "overrides", "record", "record.1", "hls4ml",
 )  # fmt: skip
 
 
