@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
 import zipfile
 from collections.abc import Collection, Iterator
@@ -39,6 +40,25 @@ SIZES = (
 )  # fmt: skip
 LARGEST_SIZE = 1 << 24
 """Of what `SIZES` names."""
+_WEIGHTS_ONLY = 3
+"""Exit code of `_READER`."""
+_READER = f"""
+import contextlib, resource, sys
+import h5py
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]),) * 2)
+def read(name, item):
+    with contextlib.suppress(Exception):  # Keras says it, if it needs what is there
+        list(item.attrs.values())
+        isinstance(item, h5py.Dataset) and item[()]
+with h5py.File(sys.argv[1], "r") as file:
+    config = file.attrs.get("model_config")
+    read("", file)
+    file.visititems(read)
+if config is None:
+    sys.exit({_WEIGHTS_ONLY})
+sys.stdout.buffer.write(config.encode() if isinstance(config, str) else config if isinstance(config, bytes) else b"")
+"""
 _CALL = re.compile(r"\s*(\w+)\s*\(")
 _SUFFIXES = (".h5", ".hdf5")
 
@@ -163,7 +183,7 @@ def configuration(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such model file or study")
     if path.suffix == ".keras" and zipfile.is_zipfile(path):
-        text: str | bytes = _zipped(path)
+        text = _zipped(path)
     elif path.suffix in _SUFFIXES:
         text = _hdf5(path)
     else:
@@ -190,19 +210,16 @@ def _zipped(path: Path) -> bytes:
         raise InputError(f"{path}: damaged, or no Keras model: {error}") from None
 
 
-def _hdf5(path: Path) -> str | bytes:
-    import h5py  # type: ignore[import-untyped]
-
-    try:
-        with h5py.File(path, "r") as file:
-            found = file.attrs.get("model_config")
-    except Exception:  # h5py has OSError, KeyError, RuntimeError, … for a damaged file
-        raise InputError(f"{path}: damaged: not an HDF5 file") from None
-    if found is None:
+def _hdf5(path: Path) -> bytes:
+    """Read a file in a process of its own, all of it: there are damaged ones that HDF5 never comes back from, or dies of."""
+    command = [sys.executable, "-P", "-c", _READER, str(path), str(2 + int(path.stat().st_size / 1e7))]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode == _WEIGHTS_ONLY:
         raise InputError(f"{path}: holds weights but no model: save it with model.save(…), not model.save_weights(…)")
-    if not isinstance(found, str | bytes):
-        raise InputError(f"{path}: damaged: its configuration is not a Keras model's")
-    return found
+    if done.returncode:
+        why = "HDF5 gets lost in it" if done.returncode < 0 else "not an HDF5 file"
+        raise InputError(f"{path}: damaged: {why}")
+    return done.stdout
 
 
 def parts(value: Any) -> Iterator[dict[str, Any]]:

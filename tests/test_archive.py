@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 import qap
@@ -156,3 +158,16 @@ def test_layers_that_wait_for_each_other_are_refused() -> None:
     for first, second in ((b, a), ([], a), (x, [[["a", 1, 0, {}]]])):
         with pytest.raises(InputError, match="the inputs of the layer '[ab]' come from no layer"):
             refuse_code(functional(first, second), Path("m.keras"), allowed(), "")
+
+
+def test_a_file_that_hdf5_never_comes_back_from_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = '{"config": {}}'
+    assert configuration(path) == {"config": {}}
+    good = bytearray(path.read_bytes())
+    size = good.index(b"GCOL") + 24  # of the first text: with its header it is nothing, so that the next one is itself
+    good[size : size + 8] = struct.pack("<Q", 2**64 - 16)
+    path.write_bytes(good)
+    with pytest.raises(InputError, match=r"m\.h5: damaged: HDF5 gets lost in it"):
+        configuration(path)
