@@ -308,8 +308,8 @@ def _check_graph(layers: list[Any], path: Path) -> None:
 def _origins(node: Any, names: Collection[str]) -> Iterator[tuple[str, int]]:
     """Yield the calls whose outputs a call takes, as ``[name, number of the call, number of the output, …]``."""
     items = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    if isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str) and node[0] in names and isinstance(node[1], int):
-        yield node[0], node[1]
+    if isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str) and node[0] in names:
+        yield node[0], node[1] if isinstance(node[1], int) else -1
     for one in items:
         yield from _origins(one, names)
 
