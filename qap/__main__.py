@@ -41,7 +41,7 @@ examples:
 
 {EXIT_CODES}
 """
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 """Of the machine, not of qap: no room, no permission."""
 
 

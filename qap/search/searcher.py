@@ -197,26 +197,28 @@ class Searcher:
         taken: list[Start] = []
         fresh: list[Start] = []
         for start in starts:
-            if start.key not in self.numbers:
-                if not start.final and self.left is not None and len(fresh) >= self.left:
+            key, claims = start.key, 0 if self.meeting is None else len(fresh)
+            if key not in self.numbers:
+                if not start.final and self.left is not None and self.left <= claims:
                     break
-                if start.key in self.known:
-                    self.numbers[start.key] = self.known[start.key].number
-                elif start.key not in {one.key for one in fresh}:
+                if key in self.known:
+                    self.numbers[key] = self.known[key].number
+                elif self.meeting is None:
+                    self.numbers[key] = len(self.numbers)
+                    fresh.append(start)
+                elif key not in {one.key for one in fresh}:
                     fresh.append(start)
             taken.append(start)
-        fresh = self._claimed(fresh)
+        if self.meeting is not None:
+            fresh = self._claimed(fresh, self.meeting)
         self.flying.update(start.key for start in fresh)
         self.executor.submit(fresh)
         return taken
 
-    def _claimed(self, starts: list[Start]) -> list[Start]:
-        """Number the trainings; leave those out that another driver has taken."""
-        if self.meeting is None:
-            self.numbers.update({start.key: len(self.numbers) + place for place, start in enumerate(starts)})
-            return starts
+    def _claimed(self, starts: list[Start], meeting: Meeting) -> list[Start]:
+        """Return the trainings that no other driver has taken, numbered."""
         most = None if any(start.final for start in starts) else self.config.search.trials
-        mine = self.meeting.claim([start.key for start in starts], most)
+        mine = meeting.claim([start.key for start in starts], most)
         self.numbers.update(mine)
         return [start for start in starts if start.key in mine]
 
