@@ -141,7 +141,8 @@ class Fleet:
             raise error
         if not _of_the_worker(error):
             raise QapError(f"worker: {type(error).__name__}: {error}") from error
-        self.say(f"worker lost with {len(task.starts)} in training: {str(error).splitlines()[0]}; sent again")
+        ids = ", ".join(start.candidate.id for start in task.starts)
+        self.say(f"a worker was lost while it trained {ids} ({type(error).__name__}): sent again")
         if len(task.starts) > 1 or task.deaths + 1 < DEATHS:
             self._split(task, task.deaths + 1)
             return []
