@@ -107,7 +107,7 @@ def check_zip(source: Path | IO[bytes], where: str) -> list[zipfile.ZipInfo]:
         )
     for one in members:
         path = PurePosixPath(one.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", one.filename):
+        if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:[\\/]", one.filename):
             raise InputError(f"{where}: the member {one.filename!r} lies outside of the file: it is not read")
     return members
 

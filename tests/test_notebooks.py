@@ -10,8 +10,8 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 LONG = {  # half a minute to minutes of CPU time
-    "02_heterogeneous_search.ipynb", "04_distillation.ipynb", "06_anomaly_trigger.ipynb", "07_root_to_firmware.ipynb",
-    "08_mnist.ipynb",
+    "02_heterogeneous_search.ipynb", "04_distillation.ipynb", "05_cnn_io_stream.ipynb", "06_anomaly_trigger.ipynb",
+    "07_root_to_firmware.ipynb", "08_mnist.ipynb",
 }  # fmt: skip
 
 

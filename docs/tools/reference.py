@@ -15,6 +15,7 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -269,10 +270,11 @@ def _members(item: type) -> Iterator[str]:
     """Describe the public methods and properties of a class."""
     for name, member in vars(item).items():
         plain = member.__func__ if isinstance(member, classmethod | staticmethod) else member
-        text = inspect.getdoc(plain.fget if isinstance(plain, property) and plain.fget else plain)
+        getter = plain.fget if isinstance(plain, property) else plain.func if isinstance(plain, cached_property) else None
+        text = inspect.getdoc(getter or plain)
         if name.startswith("_") or not text:
             continue
-        if isinstance(plain, property):
+        if getter is not None:
             yield f"- `.{name}`: {_text(text.split(chr(10) * 2)[0].replace(chr(10), ' '))}"
         elif inspect.isfunction(plain):
             call = re.sub(r"\s*\n\s*", " ", signature(name, plain)).replace("( ", "(").replace(", )", ")")

@@ -16,6 +16,7 @@ from qap.errors import InputError
 from qap.metrics.classification import accuracy
 from qap.models.builders import build, set_weights
 from qap.search.context import make_context
+from qap.search.hybrid import SUPERNET
 from qap.search.run import run_search
 from qap.search.searcher import Searcher
 from qap.search.study import Study
@@ -55,30 +56,31 @@ def starts() -> list:
 
 @pytest.fixture(scope="module")
 def whole(file: Path, tmp_path_factory: pytest.TempPathFactory, starts: list) -> Study:
-    evaluate = Searcher.evaluate
+    submit = Searcher.submit
 
-    def noting(self, candidates, *, epochs=None, rung=0):
-        batch = list(candidates)
-        starts.append((epochs, batch))
-        return evaluate(self, batch, epochs=epochs, rung=rung)
+    def noting(self, asked):
+        starts.append(list(asked))
+        return submit(self, starts[-1])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Searcher, "evaluate", noting)
+        patch.setattr(Searcher, "submit", noting)
         return run_search(_config(file), tmp_path_factory.mktemp("supernet") / "study")
 
 
 def test_promising_plans_follow_the_anchors_and_start_from_the_shared_weights(whole: Study, starts: list) -> None:
     weights, points = dict(np.load(whole.directory / WEIGHTS)), _points(whole)
     assert 1 <= len(points) <= 6
-    anchors, second = (starts[number] for number in (1, 2))  # the first batch holds the user's own plans: none
-    assert not starts[0][1]
-    assert (anchors[0], len(anchors[1])) == (None, ANCHORS)
-    assert second[0] == 0.5
-    assert len({candidate.id for candidate in second[1][: len(points)]} | {c.id for c in anchors[1]}) == len(points) + ANCHORS
-    for point, candidate in zip(points, second[1], strict=False):
-        assert candidate.plan["fc1"].weight.bits == point["fc1.weight_bits"]
-        assert _same(pruned(weights, candidate.plan), candidate.weights)
-    parent = whole.load_parent(second[1][0].architecture)
+    anchors, second = [batch for batch in starts if batch][:2]
+    assert len(anchors) == ANCHORS
+    assert {start.epochs for start in anchors} == {None}
+    assert {start.epochs for start in second} == {0.5}
+    ids = {start.candidate.id for start in (*second[: len(points)], *anchors)}
+    assert len(ids) == len(points) + ANCHORS
+    for point, start in zip(points, second, strict=False):
+        assert start.origin == SUPERNET
+        assert start.candidate.plan["fc1"].weight.bits == point["fc1.weight_bits"]
+        assert _same(pruned(weights, start.candidate.plan), start.candidate.weights)
+    parent = whole.load_parent(second[0].candidate.architecture)
     assert parent is not None
     assert not any(np.array_equal(weights[key], value) for key, value in parent.weights.items())
 
