@@ -170,7 +170,7 @@ class Meeting:
     def publish(self, record: Record, weights: Weights | None) -> None:
         """Hand a finished training round."""
         self._done += 1
-        key, values = (record.candidate.id, record.rung), {
+        key, values = record.key, {
             "driver": self.driver, "done": self._done, "line": record.line(),
             "weights": None if weights is None else pack(weights),
         }  # fmt: skip

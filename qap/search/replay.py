@@ -51,7 +51,7 @@ class Replay:
     """
 
     def __init__(self, searcher: Searcher, records: Sequence[Record]) -> None:
-        self._searcher, self._records = searcher, {(one.candidate.id, one.rung): one for one in records}
+        self._searcher, self._records = searcher, {one.key: one for one in records}
         self._left = deque(records)
         supernet = any(one.origin == SUPERNET for one in records)
         self._promising = prepare(searcher) if supernet else None

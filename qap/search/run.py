@@ -192,7 +192,7 @@ def _searcher(
     study.bind_data(data_sha256)
     mend(study)
     keep_reports(study, folder)
-    known = {(record.candidate.id, record.rung): record for record in study.records()}
+    known = {record.key: record for record in study.records()}
     searcher = Searcher(study, context, space, watch, known, cost_model(study), search_chain(config))
     teachers = Teachers(config.distill, config.model, context.data, searcher.float_weights, folder, trust)
     searcher.context = replace(context, teacher=teachers)

@@ -246,7 +246,7 @@ class Searcher:
             return []
         found = []
         for record, weights in self.meeting.pull():
-            key = record.candidate.id, record.rung
+            key = record.key
             if key not in self.known:
                 self.parent(record.candidate.architecture)  # the front compares with it
                 self.study.add(replace(record, candidate=record.candidate.with_(weights=weights)))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from qap import archive
 from qap.backend import read_model
 from qap.candidate import Candidate
 from qap.config.load import dump_config, load_config
@@ -310,7 +311,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         It is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: missing or damaged ({type(error).__name__}): remove its folder and resume") from None
+        return archive.read_arrays(path, str(path))
+    except InputError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: missing or damaged ({why}): remove its folder and resume") from None
