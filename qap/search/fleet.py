@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qap.errors import QapError
+from qap.errors import InputError, QapError, ToolMissingError
 from qap.models.builders import Weights
-from qap.search.messages import Assignment, read_result, start_message
+from qap.search.messages import Assignment, Message, read_result, start_message
 from qap.search.work import Done, Start, alike
-from qap.search.worker import LATE, train
+from qap.search.worker import BROKEN, DONE, LATE, NO_MEMORY, REFUSED, train
 from qap.search.workers import Pool
 from qap.training.job import Failed
 
@@ -28,8 +28,12 @@ TOGETHER = 8
 """Trainings in one message at most."""
 RETRY_SECONDS, PATIENCE_SECONDS = 2.0, 120.0
 """A scheduler that is lost is looked for so often and for so long."""
+DEATH = "KilledWorker", "CommClosedError", "FutureCancelledError", "CancelledError"
+"""Errors of Dask for a training whose worker has died."""
 HEAL_SECONDS = 5.0
 """Without a result for so long, workers that have ended are looked for."""
+
+ERRORS = {kind.__name__: kind for kind in (QapError, InputError, ToolMissingError)}
 
 Say = Callable[[str], None]
 
@@ -120,14 +124,23 @@ class Fleet:
     def _read(self, future: Any, task: _Task) -> list[Done]:
         """Return what a message has brought; what its worker has not done is sent again."""
         if future.status == "finished":
-            messages = future.result()
-            if LATE in messages[0]:
-                return self._late(task)
-            return [read_result(message, start) for message, start in zip(messages, task.starts, strict=True)]
+            return self._outcome(future.result(), task)
         if future.status == "error":
-            return self._broken(future.exception(), task)
+            return self._lost(future.exception(), task)
         self._reconnect(task)
         return []
+
+    def _outcome(self, message: Message, task: _Task) -> list[Done]:
+        if DONE in message:
+            return [read_result(one, start) for one, start in zip(message[DONE], task.starts, strict=True)]
+        if LATE in message:
+            return self._late(task)
+        if NO_MEMORY in message:
+            return self._again(message[NO_MEMORY], task)
+        if REFUSED in message:
+            kind, text = message[REFUSED]
+            raise ERRORS[kind](text)
+        raise QapError(f"worker: {message[BROKEN]}")
 
     def _late(self, task: _Task) -> list[Done]:
         if len(task.starts) > 1:
@@ -136,13 +149,15 @@ class Fleet:
         (start,) = task.starts
         return [Done(start, Failed(f"its training took longer than search.candidate_seconds ({self.assignment.seconds:g} s)"))]
 
-    def _broken(self, error: BaseException, task: _Task) -> list[Done]:
-        if isinstance(error, QapError):
-            raise error
-        if not _of_the_worker(error):
+    def _lost(self, error: BaseException, task: _Task) -> list[Done]:
+        if type(error).__name__ not in DEATH:
             raise QapError(f"worker: {type(error).__name__}: {error}") from error
+        return self._again(type(error).__name__, task)
+
+    def _again(self, reason: str, task: _Task) -> list[Done]:
+        """Send trainings again that a worker died of, each alone, until they have cost too many workers."""
         ids = ", ".join(start.candidate.id for start in task.starts)
-        self.say(f"a worker was lost while it trained {ids} ({type(error).__name__}): sent again")
+        self.say(f"a worker was lost while it trained {ids} ({reason}): sent again")
         if len(task.starts) > 1 or task.deaths + 1 < DEATHS:
             self._split(task, task.deaths + 1)
             return []
@@ -171,11 +186,3 @@ class Fleet:
                 time.sleep(RETRY_SECONDS)
         for one in lost:
             self._give(one)
-
-
-def _of_the_worker(error: BaseException) -> bool:
-    """Tell whether a training came to nothing because its worker died or had no memory left."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return True
-    names = ("KilledWorker", "CommClosedError", "FutureCancelledError", "CancelledError")
-    return type(error).__name__ in names

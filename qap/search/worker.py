@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from qap.backend import versions
 from qap.compress.context import Context
@@ -19,15 +18,15 @@ from qap.compress.teachers import Teachers
 from qap.datasets.dataset import Dataset
 from qap.datasets.hold_back import hold_back
 from qap.datasets.load import load_dataset
-from qap.errors import InputError
+from qap.errors import InputError, QapError
 from qap.models.architecture import Architecture
 from qap.models.builders import Weights
 from qap.search.context import digest, make_context, search_chain
 from qap.search.messages import Assignment, Message, read_start, result_message, unpack
 from qap.search.work import run
 
-LATE = "late"
-"""Key of the message of a worker that has given up."""
+DONE, LATE, NO_MEMORY, REFUSED, BROKEN = "done", "late", "no memory", "refused", "broken"
+"""How trainings end on a worker: the one key of what `train` returns."""
 FAREWELL = 1.0
 """Seconds in which the message of a worker that has given up must have left."""
 
@@ -85,8 +84,10 @@ def _bench(assignment: Assignment) -> Bench:
     return Bench.of(assignment)
 
 
-def train(assignment: Message, messages: Sequence[Message]) -> list[Message]:
+def train(assignment: Message, messages: Sequence[Message]) -> Message:
     """Train starts of one budget; what a search calls on its workers.
+
+    Nothing is raised: an error that cannot be read where it arrives would keep the search waiting for ever.
 
     Parameters
     ----------
@@ -97,31 +98,40 @@ def train(assignment: Message, messages: Sequence[Message]) -> list[Message]:
 
     Returns
     -------
-    list of mapping
-        Of `qap.search.messages.result_message`; one with the key `LATE` alone where it took longer than the assignment
-        allows: this process then ends, for nothing else stops a training that hangs.
+    mapping
+        `DONE`: a list of `qap.search.messages.result_message`. `LATE`: the seconds allowed; this process then ends, for
+        nothing else stops a training that hangs. `NO_MEMORY`: the error. `REFUSED`: kind and text of a `QapError`.
+        `BROKEN`: any other error.
     """
-    given = Assignment.from_dict(assignment)
-    _bench(given)  # reading the data is not training
-    if given.seconds is None:
-        return _train(given, messages)
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(_attempt(given, messages)), daemon=True)
-    thread.start()
-    thread.join(given.seconds * len(messages))
+    found: list[Message] = []
+    try:
+        given = Assignment.from_dict(assignment)
+        _bench(given)  # reading the data is not training
+        if given.seconds is None:
+            return _attempt(given, messages)
+        thread = threading.Thread(target=lambda: found.append(_attempt(given, messages)), daemon=True)
+        thread.start()
+        thread.join(given.seconds * len(messages))
+    except Exception as error:
+        return _unable(error)
     if not found:
         threading.Timer(FAREWELL, os._exit, [75]).start()
-        return [{LATE: given.seconds}]
-    if isinstance(found[0], BaseException):
-        raise found[0]
+        return {LATE: given.seconds}
     return found[0]
 
 
-def _attempt(assignment: Assignment, messages: Sequence[Message]) -> Any:
+def _attempt(assignment: Assignment, messages: Sequence[Message]) -> Message:
     try:
-        return _train(assignment, messages)
-    except BaseException as error:
-        return error
+        return {DONE: _train(assignment, messages)}
+    except Exception as error:
+        return _unable(error)
+
+
+def _unable(error: Exception) -> Message:
+    if isinstance(error, QapError):
+        return {REFUSED: [type(error).__name__, str(error)]}
+    name = type(error).__name__
+    return {NO_MEMORY if name in ("MemoryError", "ResourceExhaustedError") else BROKEN: f"{name}: {error}"}
 
 
 def _train(assignment: Assignment, messages: Sequence[Message]) -> list[Message]:

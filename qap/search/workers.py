@@ -122,7 +122,7 @@ class Workers:
         """
         distributed = _package("distributed")
         settings = _package("dask").config
-        with settings.set(SETTINGS):
+        with settings.set(SETTINGS), import_module("distributed.utils").silence_logging_cmgr(logging.CRITICAL):
             if self.cluster is None:
                 with self._processes(distributed) as cluster:
                     cluster.scale(self.count)
