@@ -6,13 +6,13 @@ that it can be judged without running any of that.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
-import subprocess
 import sys
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from qap.errors import InputError, suggestion
+from qap.rehearsal import LostError, rehearse, seconds_for
 
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "__lambda__", "TFSMLayer", "__typespec__")
 """What holds Python code, or names a function or a file that would be run."""
@@ -40,27 +41,9 @@ SIZES = (
 )  # fmt: skip
 LARGEST_SIZE = 1 << 24
 """Of what `SIZES` names."""
-_WEIGHTS_ONLY = 3
-"""Exit code of `_READER`."""
-_READER = f"""
-import contextlib, resource, sys
-import h5py
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]),) * 2)
-def read(name, item):
-    with contextlib.suppress(Exception):  # Keras says it, if it needs what is there
-        list(item.attrs.values())
-        isinstance(item, h5py.Dataset) and item[()]
-with h5py.File(sys.argv[1], "r") as file:
-    config = file.attrs.get("model_config")
-    read("", file)
-    file.visititems(read)
-if config is None:
-    sys.exit({_WEIGHTS_ONLY})
-sys.stdout.buffer.write(config.encode() if isinstance(config, str) else config if isinstance(config, bytes) else b"")
-"""
 _CALL = re.compile(r"\s*(\w+)\s*\(")
 _SUFFIXES = (".h5", ".hdf5")
+_WEIGHTS = "model.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -182,6 +165,7 @@ def configuration(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: expected a model file (.keras, .h5), a study or a delivery, it is another directory")
     if not path.is_file():
         raise InputError(f"{path}: no such model file or study")
+    text: str | bytes
     if path.suffix == ".keras" and zipfile.is_zipfile(path):
         text = _zipped(path)
     elif path.suffix in _SUFFIXES:
@@ -203,23 +187,66 @@ def _zipped(path: Path) -> bytes:
         if sizes.get("config.json", 0) > LARGEST_CONFIG:
             raise InputError(f"{path}: damaged: its configuration has {sizes['config.json']:,} bytes")
         with zipfile.ZipFile(path) as archive:
-            return archive.read("config.json")
+            text = archive.read("config.json")
     except InputError:
         raise
     except Exception as error:  # zipfile has one of a dozen for a damaged member: zlib.error, NotImplementedError, EOFError, …
         raise InputError(f"{path}: damaged, or no Keras model: {error}") from None
+    if _WEIGHTS in sizes:
+        _rehearsed(path, _weights)
+    return text
 
 
-def _hdf5(path: Path) -> bytes:
-    """Read a file in a process of its own, all of it: there are damaged ones that HDF5 never comes back from, or dies of."""
-    command = [sys.executable, "-P", "-c", _READER, str(path), str(2 + int(path.stat().st_size / 1e7))]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode == _WEIGHTS_ONLY:
+def _hdf5(path: Path) -> str:
+    found = _rehearsed(path, _saved)
+    if found is None:
+        raise InputError(f"{path}: damaged: not an HDF5 file")
+    if "config" not in found:
         raise InputError(f"{path}: holds weights but no model: save it with model.save(…), not model.save_weights(…)")
-    if done.returncode:
-        why = "HDF5 gets lost in it" if done.returncode < 0 else "not an HDF5 file"
-        raise InputError(f"{path}: damaged: {why}")
-    return done.stdout
+    return str(found["config"])
+
+
+def _rehearsed(path: Path, read: Callable[[str], Any]) -> Any:
+    """Read a file in a process of its own, all of it: there are damaged ones that HDF5 never comes back from, or dies of."""
+    try:
+        return rehearse(read, str(path), seconds=seconds_for(path))
+    except LostError:
+        raise InputError(f"{path}: damaged: HDF5 gets lost in it") from None
+
+
+def _weights(path: str) -> None:
+    with zipfile.ZipFile(path) as archive, archive.open(_WEIGHTS) as member:
+        _read_all(member)
+
+
+def _saved(path: str) -> dict[str, str]:
+    """Return the configuration of the model in an HDF5 file, where it has one."""
+    config = _read_all(path)
+    return {} if config is None else {"config": config.decode(errors="replace") if isinstance(config, bytes) else str(config)}
+
+
+def _read_all(file: str | IO[bytes]) -> Any:
+    """Read what is in an HDF5 file and what it links to; return the configuration of its model."""
+    import h5py  # type: ignore[import-untyped]
+
+    with h5py.File(file, "r") as opened:
+        waiting, seen = ["/"], set()
+        while waiting:
+            name = waiting.pop()
+            with contextlib.suppress(Exception):  # Keras says it, if it needs what is there
+                item = opened[name]
+                place = h5py.h5o.get_info(item.id)
+                if (place.fileno, place.addr) in seen:
+                    continue
+                seen.add((place.fileno, place.addr))
+                for attribute in item.attrs:
+                    with contextlib.suppress(Exception):
+                        item.attrs[attribute]
+                if isinstance(item, h5py.Dataset):
+                    item[()]
+                else:
+                    waiting += [f"{name}/{key}" for key in item]
+        return opened.attrs.get("model_config")
 
 
 def parts(value: Any) -> Iterator[dict[str, Any]]:

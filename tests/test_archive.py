@@ -16,6 +16,7 @@ import pytest
 import qap
 from qap.archive import check_zip, configuration, refuse_code
 from qap.backend import allowed, read_model, read_model_of_user, stack
+from qap.datasets.readers.read import open_source
 from qap.errors import InputError
 
 PACKAGE = Path(qap.__file__).parent
@@ -160,14 +161,51 @@ def test_layers_that_wait_for_each_other_are_refused() -> None:
             refuse_code(functional(first, second), Path("m.keras"), allowed(), "")
 
 
-def test_a_file_that_hdf5_never_comes_back_from_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "m.h5"
+def _endless(path: Path) -> Path:
+    """Write a file that HDF5 never comes back from."""
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = '{"config": {}}'
-    assert configuration(path) == {"config": {}}
+        file.create_dataset("text", data=["a", "b"], dtype=h5py.string_dtype())
     good = bytearray(path.read_bytes())
     size = good.index(b"GCOL") + 24  # of the first text: with its header it is nothing, so that the next one is itself
     good[size : size + 8] = struct.pack("<Q", 2**64 - 16)
     path.write_bytes(good)
+    return path
+
+
+@pytest.fixture
+def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lose patience sooner."""
+    for module in ("archive", "datasets.readers.hdf5"):
+        monkeypatch.setattr(f"qap.{module}.seconds_for", lambda path: 1)
+
+
+@pytest.mark.usefixtures("one_second")
+def test_files_that_hdf5_never_comes_back_from_are_refused(tmp_path: Path) -> None:
+    """As a model, as the weights in one, as a table of events; the next file is read as ever."""
+    path = _endless(tmp_path / "m.h5")
     with pytest.raises(InputError, match=r"m\.h5: damaged: HDF5 gets lost in it"):
         configuration(path)
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(_dense()))
+        archive.write(path, "model.weights.h5")
+    with pytest.raises(InputError, match=r"m\.keras: damaged: HDF5 gets lost in it"):
+        configuration(tmp_path / "m.keras")
+    source = open_source(path)
+    with pytest.raises(InputError, match=r"data\.name: .*m\.h5: HDF5 gets lost in it"):
+        list(source.chunks(["text"], 10))
+    with h5py.File(tmp_path / "good.h5", "w") as file:
+        file.attrs["model_config"] = '{"config": {}}'
+    assert configuration(tmp_path / "good.h5") == {"config": {}}
+
+
+@pytest.mark.usefixtures("one_second")
+def test_groups_that_multiply_are_refused(tmp_path: Path) -> None:
+    """Thirty groups, each twice in the one above it: a thousand million names."""
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        for number in range(30):
+            group = file.create_group(f"g{number}")
+            if number:
+                group["a"] = group["b"] = file[f"g{number - 1}"]
+    with pytest.raises(InputError, match="HDF5 gets lost in it"):
+        open_source(tmp_path / "e.h5")

@@ -13,9 +13,9 @@ import qap
 
 PACKAGE = Path(qap.__file__).parent
 ROOMS = [
-    "errors", "files", "tables", "archive", "backend", "config", "granularity", "digits", "precision", "plan", "datasets",
-    "models", "candidate", "metrics", "training", "compress", "firmware", "rtl", "exports", "cost", "search", "compare", "report",
-    "commands", "__main__",
+    "errors", "files", "tables", "rehearsal", "archive", "backend", "config", "granularity", "digits", "precision", "plan",
+    "datasets", "models", "candidate", "metrics", "training", "compress", "firmware", "rtl", "exports", "cost", "search",
+    "compare", "report", "commands", "__main__",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from qap.datasets.readers.source import Column, Jagged, Source, Values, library, near, whole
 from qap.errors import InputError
+from qap.rehearsal import LostError, rehearse, seconds_for
 
 
 class Hdf5Source(Source):
@@ -21,12 +22,15 @@ class Hdf5Source(Source):
     tree : str, optional
         Group or dataset (default: the whole file). A dataset of a compound type gives its fields as columns, named
         ``dataset.field`` where they are read from the group above it.
+    rehearsed : bool, default False
+        This is the process that reads the file first, so that one which HDF5 never comes back from, or dies of, is refused.
     """
 
-    def __init__(self, path: Path, tree: str | None) -> None:
-        self.path = path
+    def __init__(self, path: Path, tree: str | None, rehearsed: bool = False) -> None:
+        self.path, self._tree, self._rehearsed = path, tree, rehearsed
         self._h5py = library("h5py", "HDF5")
         with whole(path, "HDF5"):
+            self._rehearse((), 1)
             self._file = self._h5py.File(path, "r")
             known: list[str] = []
             self._file.visit(known.append)
@@ -35,6 +39,16 @@ class Hdf5Source(Source):
             self._where: dict[str, tuple[Any, str | None]] = {}
             self.columns: dict[str, Column] = {}
             self._add("", self._file[tree] if tree else self._file)
+
+    def _rehearse(self, names: Sequence[str], rows: int) -> None:
+        if self._rehearsed:
+            return
+        try:
+            rehearse(_first, str(self.path), self._tree, names, rows, seconds=seconds_for(self.path))
+        except LostError:
+            raise InputError(
+                f"data.name: {self.path}: HDF5 gets lost in it, it is truncated or damaged; write or copy it again"
+            ) from None
 
     def _add(self, name: str, node: Any) -> None:
         if isinstance(node, self._h5py.Group):
@@ -72,6 +86,7 @@ class Hdf5Source(Source):
         InputError
             Columns of different lengths, a truncated file.
         """
+        self._rehearse(names, rows)
         lengths = {name: len(self._where[name][0]) for name in names}
         first, events = next(iter(lengths.items()))
         for name, length in lengths.items():
@@ -83,3 +98,10 @@ class Hdf5Source(Source):
             for start in range(0, events, rows):
                 stop = min(start + rows, events)
                 yield stop / events, {name: self._values(name, start, stop) for name in names}
+
+
+def _first(path: str, tree: str | None, names: Sequence[str], rows: int) -> None:
+    """Read columns, and leave them."""
+    source = Hdf5Source(Path(path), tree, rehearsed=True)
+    for _ in source.chunks(names, rows) if names else ():
+        pass
