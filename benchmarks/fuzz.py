@@ -31,6 +31,8 @@ from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import fuzz_files  # noqa: F401  adds its parsers, as the next one does
+import fuzz_reports  # noqa: F401
 from fuzz_changes import of_bytes
 from fuzz_parsers import PARSERS, Parser
 

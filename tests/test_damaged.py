@@ -38,8 +38,9 @@ from qap.rtl.synthesis import load_synthesis, logic_levels
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from fuzz import inputs, outcome  # noqa: E402
-from fuzz_parsers import PARSERS, _design  # noqa: E402
+from fuzz import PARSERS, inputs, outcome  # noqa: E402
+from fuzz_parsers import sample_candidate  # noqa: E402
+from fuzz_reports import sample_design  # noqa: E402
 
 DEEP = "[" * 100_000
 QUICK = (
@@ -175,9 +176,7 @@ def test_figures_that_are_none_are_refused(change: dict[str, Any]) -> None:
 
 
 def test_records_that_contradict_themselves_are_refused() -> None:
-    from fuzz_parsers import _candidate
-
-    plain = json.loads(json.dumps(_candidate().to_dict()))
+    plain = json.loads(json.dumps(sample_candidate().to_dict()))
     assert Candidate.from_dict(plain).id == plain["id"]
     metrics = [{"metrics": {"accuracy_validation": value}} for value in (float("nan"), True, "0.5", None)]
     for change in ({"id": "0" * 12}, *metrics):
@@ -208,7 +207,7 @@ def test_names_in_projects_stay_names(text: str, tmp_path: Path) -> None:
         (tmp_path / "project.json").write_text(_project(**changes))
         with pytest.raises(InputError, match="project.json: "):
             Project.load(tmp_path)
-    design = json.dumps({**_design(tmp_path).to_dict(), "name": text})
+    design = json.dumps({**sample_design(tmp_path).to_dict(), "name": text})
     (tmp_path / "design.json").write_text(design)
     with pytest.raises(InputError, match="design.json: not a readable design: expected a name that Verilog takes"):
         load_design(tmp_path)
@@ -233,7 +232,7 @@ def test_projects_of_another_form_are_refused(change: dict[str, Any], tmp_path: 
 def test_sources_of_a_design_stay_in_it(tmp_path: Path) -> None:
     directory = tmp_path / "design"
     (directory / "src").mkdir(parents=True)
-    (directory / "design.json").write_text(json.dumps(_design(directory).to_dict()))
+    (directory / "design.json").write_text(json.dumps(sample_design(directory).to_dict()))
     (directory / "src" / "top.v").write_text("")
     assert load_design(directory).sources == (Path("src/top.v"),)
     (tmp_path / "secret.v").write_text("")
