@@ -156,7 +156,8 @@ def test_layers_that_wait_for_each_other_are_refused() -> None:
     x, a, b = [[["x", 0, 0, {}]]], [[["a", 0, 0, {}]]], [[["b", 0, 0, {}]]]
     refuse_code(functional(x, a), Path("m.keras"), allowed(), "")
     refuse_code(functional(b, x), Path("m.keras"), allowed(), "")
-    for first, second in ((b, a), ([], a), (x, [[["a", 1, 0, {}]]]), (x, [[["a", "0", 0, {}]]])):
+    calls = [(x, [[["a", call, 0, {}]]]) for call in (1, -1, 2**31, -(10**30), -1e308, "0", "1e999", None)]
+    for first, second in ((b, a), ([], a), *calls):
         with pytest.raises(InputError, match="the inputs of the layer '[ab]' come from no layer"):
             refuse_code(functional(first, second), Path("m.keras"), allowed(), "")
 
