@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -41,7 +41,12 @@ SIZES = (
 )  # fmt: skip
 LARGEST_SIZE = 1 << 24
 """Of what `SIZES` names."""
+LARGEST_NUMBER = 1 << 16
+"""Of the whole numbers of QKeras's layers and quantizers."""
+UNROLLED = ("number_of_unrolls", "ternary", "stochastic_ternary")
+LARGEST_UNROLLS = 100
 _CALL = re.compile(r"\s*(\w+)\s*\(")
+_WHOLE = re.compile(r"(?<![\w.])\d+(?![\w.])")
 _SUFFIXES = (".h5", ".hdf5")
 _WEIGHTS = "model.weights.h5"
 
@@ -342,11 +347,28 @@ def _origins(node: Any, names: Collection[str]) -> Iterator[tuple[str, int]]:
 
 
 def _check_values(part: dict[str, Any], path: Path, known: Known) -> None:
-    """Refuse calls in text, and numbers that Keras would ask memory for: no layer is that large."""
+    """Refuse calls in text, and numbers that Keras would ask memory or time for: no layer is that large."""
     for key, value in part.items():
         call = _CALL.match(value) if isinstance(value, str) and key != "name" else None
         if call and call[1] not in known.functions:
             raise InputError(f"{path}: {key}: {value[:60]!r} is not a QKeras quantizer")
-        for one in value if isinstance(value, list) else [value]:
-            if key in SIZES and isinstance(one, int) and abs(one) > LARGEST_SIZE:
-                raise InputError(f"{path}: {_label(part)}: {key}: expected at most {LARGEST_SIZE:,}, received {one}")
+        if call:
+            _at_most(_largest(call[1]), (int(one[:30]) for one in _WHOLE.findall(value)), f"{path}: {key}: {value[:60]!r}")
+        if key in SIZES:
+            _at_most(LARGEST_SIZE, value if isinstance(value, list) else [value], f"{path}: {_label(part)}: {key}")
+    kind, config = part.get("class_name"), part.get("config")
+    if isinstance(config, dict) and isinstance(kind, str) and kind in known.functions:
+        for key, value in config.items():
+            if key != "seed":
+                _at_most(_largest(key), [value], f"{path}: {_label(part)}: {key}")
+
+
+def _largest(name: str) -> int:
+    """Return the largest whole number that a QKeras object takes: quantizers raise 2 to it, ternary ones repeat themselves."""
+    return LARGEST_UNROLLS if name in UNROLLED else LARGEST_NUMBER
+
+
+def _at_most(largest: int, values: Iterable[Any], where: str) -> None:
+    for one in values:
+        if isinstance(one, int) and abs(one) > largest:
+            raise InputError(f"{where}: expected at most {largest:,}, received {str(one)[:30]}")

@@ -217,11 +217,15 @@ def load_file(path: Path, trust: bool = False) -> Any:
     InputError
         Keras 2 cannot read it.
     """
+    keras = stack().keras
     try:
-        return stack().keras.models.load_model(path, custom_objects=custom_objects(), compile=False, safe_mode=not trust)
+        model = keras.models.load_model(path, custom_objects=custom_objects(), compile=False, safe_mode=not trust)
     except Exception as error:  # a damaged file meets any of Keras's, TensorFlow's and h5py's
         text = " ".join(str(error).split())[:160] or type(error).__name__
         raise InputError(f"{path}: Keras 2 (tf-keras) cannot load it: {text}") from None
+    if not isinstance(model, keras.Model):
+        raise InputError(f"{path}: damaged: its configuration is not a Keras model's")
+    return model
 
 
 def read_model(path: Path, trust: bool = False) -> Any:

@@ -118,11 +118,36 @@ for _ in range(3000):
         (_dense(activation={"class_name": "Lambda", "config": {}}), "a Lambda layer holds code: CURE"),
         (_dense(kernel_initializer={"class_name": "Zeros", "module": "os.path"}), "os.path.Zeros is not of Keras or QKeras"),
         ({"class_name": ["Dense"], "config": DEEP}, "nested too deeply"),
+        ({"class_name": "quantized_bits", "config": {"keep_negative": -(10**30)}}, "expected at most 65,536, received -1000"),
+        ({"class_name": "stochastic_ternary", "config": {"number_of_unrolls": 10**5}}, "number_of_unrolls: expected at most 100"),
+        (_dense(kernel_quantizer="quantized_bits(99999999999999999999,0)"), "expected at most 65,536, received 99999"),
+        (_dense(kernel_quantizer=f"quantized_bits({'9' * 5000})"), "expected at most 65,536, received 99999"),
+        (_dense(kernel_quantizer="stochastic_ternary(1, 0.33, 8, 1000)"), "expected at most 100, received 1000"),
     ],
 )
 def test_configurations_that_are_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         refuse_code(config, Path("m.keras"), allowed(), "CURE")
+
+
+def test_seeds_are_large_and_fractions_long() -> None:
+    initializer = {"class_name": "HeNormal", "config": {"seed": 2**31}}
+    config = _dense(kernel_initializer=initializer, kernel_quantizer="quantized_bits(4,0,alpha=0.123456789)")
+    refuse_code(config, Path("m.keras"), allowed(), "")
+
+
+def test_what_is_a_layer_or_nothing_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    keras = stack().keras
+    keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        config, weights = json.loads(archive.read("config.json")), archive.read("model.weights.h5")
+    del config["class_name"]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", weights)
+    with pytest.raises(InputError, match=r"damaged: its configuration is not a Keras model's"):
+        read_model(path)
 
 
 def test_bombs_and_members_outside_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
