@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from qap.backend import versions
+from qap.backend import stack, versions
 from qap.compress.context import Context
 from qap.compress.parents import train_float
 from qap.compress.pipeline import Chain
@@ -27,6 +27,8 @@ from qap.search.work import run
 
 DONE, LATE, NO_MEMORY, REFUSED, BROKEN = "done", "late", "no memory", "refused", "broken"
 """How trainings end on a worker: the one key of what `train` returns."""
+TRAINING = "qap training"
+"""Name of a thread that trains."""
 FAREWELL = 1.0
 """Seconds in which the message of a worker that has given up must have left."""
 
@@ -104,12 +106,16 @@ def train(assignment: Message, messages: Sequence[Message]) -> Message:
         `BROKEN`: any other error.
     """
     found: list[Message] = []
+    for thread in threading.enumerate():
+        if thread.name == TRAINING:  # this process is about to end: what has come too late dies with it and is sent elsewhere
+            thread.join()
     try:
         given = Assignment.from_dict(assignment)
-        _bench(given)  # reading the data is not training
+        stack()  # neither loading TensorFlow nor reading the data is training
+        _bench(given)
         if given.seconds is None:
             return _attempt(given, messages)
-        thread = threading.Thread(target=lambda: found.append(_attempt(given, messages)), daemon=True)
+        thread = threading.Thread(target=lambda: found.append(_attempt(given, messages)), name=TRAINING, daemon=True)
         thread.start()
         thread.join(given.seconds * len(messages))
     except Exception as error:
