@@ -4,9 +4,10 @@
 
 Each time a process is drawn, the driver or one of its workers, and sent SIGKILL. After a kill of the driver every training
 that was in the store before must still be there, and the search is resumed. A study that ends before the kills are used up
-is followed by one with the next seed. ``lost`` counts trainings that were in the store once and are not in the end,
-``duplicates`` trainings that are there twice, ``orphans`` workers that outlive their driver for more than ten seconds;
-``front_equal`` says whether every front, and every line of every store but for the times, is that of a search in one process.
+is followed by one with the next seed; Ctrl-C ends it with the figures of the studies that are whole. ``lost`` counts trainings
+that were in the store once and are not in the end, ``duplicates`` trainings that are there twice, ``orphans`` workers that
+outlive their driver for more than ten seconds; ``front_equal`` says whether every front, and every line of every store but for
+the times, is that of a search in one process.
 """
 
 from __future__ import annotations
@@ -161,12 +162,14 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         study = write_study(folder, options.events)
-        while total["kills"] < options.kills:
-            seed = len(same) + 1
-            output, alone = folder / f"killed{seed}", folder / f"alone{seed}"
-            total += killed_search(study, output, seed, options.kills - total["kills"], draw)
-            subprocess.run(command(study, alone, seed), check=True, stdout=subprocess.DEVNULL)
-            same.append(equal(output, alone))
+        with contextlib.suppress(KeyboardInterrupt):
+            while total["kills"] < options.kills:
+                seed = len(same) + 1
+                output, alone = folder / f"killed{seed}", folder / f"alone{seed}"
+                counts = killed_search(study, output, seed, options.kills - total["kills"], draw)
+                subprocess.run(command(study, alone, seed), check=True, stdout=subprocess.DEVNULL)
+                total += counts
+                same.append(equal(output, alone))
     names = ("kills", "drivers", "workers", "finished", "lost", "duplicates", "orphans")
     result = {**{key: total[key] for key in names}, "studies": len(same), "front_equal": all(same)}
     result["minutes"] = round((time.monotonic() - began) / 60, 1)

@@ -102,6 +102,7 @@ def messages() -> list[dict[str, Any]]:
     from qap.precision import Precision
     from qap.search.messages import Assignment, Message, start_message
     from qap.search.work import Start
+    from qap.search.worker import DONE
 
     def size(message: Message) -> int:
         weights = message.get("weights", b"")
@@ -127,7 +128,7 @@ def messages() -> list[dict[str, Any]]:
                 for layer in network.layers
             ]
             start = start_message(Start(Candidate(network, Plan(tuple(layers)), weights)))
-            row["start"], row[f"result {sparsity:g}"] = size(start), size(stand_in({}, [start])[0])
+            row["start"], row[f"result {sparsity:g}"] = size(start), size(stand_in({}, [start])[DONE][0])
         found.append(row)
     return found
 

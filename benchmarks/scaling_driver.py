@@ -25,6 +25,7 @@ from qap.search.messages import Message, read_start, result_message
 from qap.search.run import run_search
 from qap.search.searcher import Searcher
 from qap.search.work import Done
+from qap.search.worker import DONE
 from qap.search.workers import SETTINGS, Pool
 
 PARTS = {  # what the driver does → functions that do it, each without what it calls of the others
@@ -144,7 +145,7 @@ def _found(name: str) -> tuple[Any, str]:
     return owner, attribute
 
 
-def stand_in(assignment: Message, messages: Sequence[Message]) -> list[Message]:
+def stand_in(assignment: Message, messages: Sequence[Message]) -> Message:
     """Answer as a worker does, without training: the smallest weights become zero, an accuracy is drawn from the plan's bits."""
     found = []
     for message in messages:
@@ -157,17 +158,17 @@ def stand_in(assignment: Message, messages: Sequence[Message]) -> list[Message]:
             kernel = weights[f"{name}/kernel"]
             weights[f"{name}/kernel"] = np.where(np.abs(kernel) >= np.quantile(np.abs(kernel), layer.sparsity), kernel, 0)
         found.append(result_message(one.with_(weights=weights, metrics=metrics), 0.0))
-    return found
+    return {DONE: found}
 
 
 @dataclass(eq=False)
 class _Future:
     """A message in training on a simulated worker."""
 
-    found: list[Message]
+    found: Message
     status: str = "finished"
 
-    def result(self) -> list[Message]:
+    def result(self) -> Message:
         return self.found
 
     def add_done_callback(self, call: Callable[[Any], None]) -> None:

@@ -7,6 +7,7 @@ when it was one of several, for what kills a worker may be their number.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import time
 from collections import deque
@@ -28,8 +29,10 @@ TOGETHER = 8
 """Trainings in one message at most."""
 RETRY_SECONDS, PATIENCE_SECONDS = 2.0, 120.0
 """A scheduler that is lost is looked for so often and for so long."""
-DEATH = "KilledWorker", "CommClosedError", "FutureCancelledError", "CancelledError"
-"""Errors of Dask for a training whose worker has died."""
+DEATH, CANCELLED = ("KilledWorker", "CommClosedError"), ("FutureCancelledError", "CancelledError")
+"""Errors of Dask for a training whose worker has died, and for one that the scheduler does not know any more."""
+LOOK_SECONDS = 2.0
+"""Workers are counted so often."""
 HEAL_SECONDS = 5.0
 """Without a result for so long, workers that have ended are looked for."""
 
@@ -68,6 +71,7 @@ class Fleet:
     _queue: deque[Start] = field(default_factory=deque)
     _futures: dict[Any, _Task] = field(default_factory=dict)
     _finished: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+    _seen: tuple[float, int] = (-math.inf, 0)
 
     def __post_init__(self) -> None:
         self._client = self.pool.connect()
@@ -104,16 +108,28 @@ class Fleet:
         self._futures.clear()
 
     def _send(self) -> None:
-        each = min(max(len(self._queue) // (2 * max(self._workers, 1)), 1), TOGETHER) if len(self._queue) > 1 else 1
+        """Send what is queued: several trainings in a message, fewer only where a worker would wait."""
+        if not self._queue:
+            return
+        workers = self._workers
+        flying = sum(len(task.starts) for task in self._futures.values())
+        each = min(max((flying + len(self._queue)) // (2 * workers), 1), TOGETHER)
         while self._queue:
             starts = tuple(start for _, start in zip(range(each), alike(self._queue), strict=False))
+            if len(starts) == len(self._queue) < each and len(self._futures) >= 2 * workers:
+                return
             for _ in starts:
                 self._queue.popleft()
             self._give(_Task(starts))
 
     @property
     def _workers(self) -> int:
-        return int(self._client.scheduler_info(n_workers=0)["n_workers"])
+        """Workers at the last look; asking the scheduler for every training would take longer than sending it."""
+        now, (then, count) = time.monotonic(), self._seen
+        if now > then + LOOK_SECONDS:
+            count = int(self._client.scheduler_info(n_workers=0)["n_workers"])
+            self._seen = now, count
+        return max(count, 1)
 
     def _give(self, task: _Task) -> None:
         messages = [start_message(one, None if self.parent is None else self.parent(one)) for one in task.starts]
@@ -123,12 +139,14 @@ class Fleet:
 
     def _read(self, future: Any, task: _Task) -> list[Done]:
         """Return what a message has brought; what its worker has not done is sent again."""
-        if future.status == "finished":
-            return self._outcome(future.result(), task)
-        if future.status == "error":
-            return self._lost(future.exception(), task)
-        self._reconnect(task)
-        return []
+        if future.status not in ("finished", "error"):
+            self._reconnect(task)
+            return []
+        try:
+            message = future.result()  # lies on the worker, which may have died meanwhile
+        except Exception as error:
+            return self._lost(error, task)
+        return self._outcome(message, task)
 
     def _outcome(self, message: Message, task: _Task) -> list[Done]:
         if DONE in message:
@@ -149,7 +167,10 @@ class Fleet:
         (start,) = task.starts
         return [Done(start, Failed(f"its training took longer than search.candidate_seconds ({self.assignment.seconds:g} s)"))]
 
-    def _lost(self, error: BaseException, task: _Task) -> list[Done]:
+    def _lost(self, error: Exception, task: _Task) -> list[Done]:
+        if type(error).__name__ in CANCELLED:
+            self._reconnect(task)
+            return []
         if type(error).__name__ not in DEATH:
             raise QapError(f"worker: {type(error).__name__}: {error}") from error
         return self._again(type(error).__name__, task)

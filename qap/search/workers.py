@@ -24,6 +24,8 @@ SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.1,
     "distributed.comm.retry.count": 3,
     "distributed.admin.tick.interval": "500ms",  # by default each process looks at its own loop 50 times a second
+    "distributed.worker.memory.monitor-interval": "500ms",
+    "distributed.client.scheduler-info-interval": "10s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.worker.profile.enabled": False,
 }

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+import distributed
 import psutil
 import pytest
 
@@ -19,7 +20,7 @@ from qap.errors import InputError, QapError
 from qap.search import fleet
 from qap.search.run import run_search
 from qap.search.study import LOG, STORE
-from qap.search.workers import ONE_THREAD, Workers
+from qap.search.workers import ONE_THREAD, Pool, Workers
 
 from .conftest import in_order, same_search, searching, small, stored_lines
 from .servers import free_port
@@ -87,6 +88,52 @@ def test_a_worker_that_is_killed_is_replaced(file: Path, tmp_path: Path) -> None
     print((tmp_path / "two" / LOG).read_text().count("a worker was lost"), "messages lost with 2 workers killed")
 
 
+class _Future:
+    """Done at once; the worker that has the result may be dead when it is fetched."""
+
+    status = "finished"
+
+    def __init__(self, found: dict | None) -> None:
+        self._found = found
+
+    def result(self) -> dict:
+        if self._found is None:
+            raise distributed.scheduler.KilledWorker("train", None, 0)
+        return self._found
+
+    def add_done_callback(self, call: Callable[[_Future], None]) -> None:
+        call(self)
+
+
+class _Client:
+    """Trains in this process; every other message's worker dies after it has trained."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+
+    def submit(self, function: Callable[..., dict], assignment: dict, messages: list[dict], pure: bool) -> _Future:
+        self.sent.append(len(messages))
+        return _Future(function(assignment, messages) if len(self.sent) % 2 == 0 else None)
+
+    def scheduler_info(self, n_workers: int) -> dict[str, int]:
+        return {"n_workers": 1}
+
+    def cancel(self, futures: list[_Future], reason: str) -> None:
+        assert not futures
+
+    def close(self, timeout: float) -> None:
+        """Nothing is open."""
+
+
+def test_a_result_whose_worker_dies_before_it_is_fetched_is_trained_again(whole_search: Path, file: Path, tmp_path: Path) -> None:
+    client, workers = _Client(), Workers(1)
+    object.__setattr__(workers, "open", lambda: nullcontext(Pool(lambda: client)))
+    run_search(small(file, "search.trials=8"), tmp_path / "out", workers=workers)
+    assert same_search(whole_search, tmp_path / "out")
+    assert (tmp_path / "out" / LOG).read_text().count("a worker was lost") == len(client.sent) // 2
+    assert max(client.sent) > 1, "several trainings are sent in one message, and then one by one"
+
+
 PRELOAD = """
 import os, time
 import qap.search.worker as worker
@@ -108,7 +155,6 @@ worker.run = run
 def _preloaded(folder: Path, what: str) -> Iterator[None]:
     """Workers that do something to trainings of 3 bits after the first layer."""
     import dask
-    import distributed  # noqa: F401 - its defaults must stand before they are changed for a while
 
     path = folder / "preload.py"
     path.write_text(PRELOAD.format(what=what))
@@ -185,8 +231,6 @@ def _worker(port: int):
 
 
 def _listening(port: int) -> None:
-    import distributed
-
     distributed.Client(f"tcp://127.0.0.1:{port}", timeout=60, set_as_default=False).close()
 
 
