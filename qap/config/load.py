@@ -17,6 +17,8 @@ from qap.errors import InputError, suggestion
 LARGEST = 1_000_000
 """Values of a file: lists of aliases of lists of aliases would fill the memory."""
 DEEPEST = 200
+TABLES = ".root", ".h5", ".hdf5", ".parquet", ".npz", ".csv", ".tsv"
+"""Ends of the names of files with events, which `qap init` looks at."""
 _BRANCH = re.compile(r"int|float|str|.*[\[(-].*")  # pydantic's names for the branches of a union
 
 
@@ -153,6 +155,12 @@ def _explain(error: ValidationError) -> str:
     return f"{key}: expected {message}, received {received!r}"
 
 
+def _nearby(path: Path) -> str:
+    """Return `` (did you mean …?)`` where a study file of a like name lies beside a path that does not exist."""
+    found = suggestion(path.name, [one.name for one in path.parent.glob("*.y*ml")])
+    return found if "did you mean" in found else ""
+
+
 def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -> Study:
     """Read a study file and apply overrides.
 
@@ -188,10 +196,12 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
     where = "study"
     if path is not None:
         where = str(path)
+        if Path(path).suffix.lower() in TABLES and Path(path).is_file():
+            raise InputError(f"{path}: holds events, not a study: `qap init {path}` looks at it and writes a study file")
         try:
             tree = parse_yaml(Path(path).read_text(), where)
         except FileNotFoundError:
-            raise InputError(f"{path}: no such study file") from None
+            raise InputError(f"{path}: no such study file{_nearby(Path(path))}") from None
         except IsADirectoryError:
             begun = (Path(path) / "config.yaml").is_file()
             cure = f"the study in it is {path}/config.yaml" if begun else "expected a study file (YAML)"

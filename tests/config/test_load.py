@@ -99,6 +99,18 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, what: str) -> None:
     assert what in str(caught.value)
 
 
+def test_a_table_in_the_place_of_a_study_file_and_a_misspelt_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("events.csv", "events.NPZ"):
+        (tmp_path / name).write_bytes(b"a,b\n1,2\n")
+        with pytest.raises(InputError, match=f"{name}: holds events, not a study: `qap init .*{name}`"):
+            load_config(tmp_path / name)
+    (tmp_path / "study.yaml").write_text("{}\n")
+    with pytest.raises(InputError, match=r"stduy.yaml: no such study file \(did you mean 'study.yaml'\?\)"):
+        load_config(tmp_path / "stduy.yaml")
+    with pytest.raises(InputError, match=r"elsewhere/study.yaml: no such study file$"):
+        load_config(tmp_path / "elsewhere" / "study.yaml")
+
+
 def test_a_missing_and_a_binary_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such study file"):
         load_config(tmp_path / "none.yaml")
