@@ -214,7 +214,7 @@ class Meeting:
         return int(self._try(lambda connection: connection.execute(query).scalar_one()))
 
     def others_train(self) -> bool:
-        """Tell whether other drivers have claims that are not done; those of silent drivers are given up."""
+        """Tell whether other drivers have, or had, claims that are not done: those of silent drivers are free from now on."""
         query = sql.select(TRAININGS.c.driver).distinct().where(
             TRAININGS.c.study == self._study, TRAININGS.c.done.is_(None), TRAININGS.c.driver != self.driver
         )  # fmt: skip
@@ -223,7 +223,7 @@ class Meeting:
         if silent:
             self._say(f"claims of {len(silent)} driver(s) that are silent for {SILENT_SECONDS:.0f} s are free again")
             self._try(lambda connection: self._free(connection, silent))
-        return bool(busy - silent)
+        return bool(busy)
 
     def _silent(self, drivers: Collection[int]) -> set[int]:
         """Return the drivers whose sign of life has not changed for long, by this driver's own clock."""
