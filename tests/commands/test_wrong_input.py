@@ -116,7 +116,7 @@ WRONG: list[tuple[str, str]] = [
     ("search unknown.yaml", "unknown key modle (did you mean 'model'?)"),
     ("search typed.yaml", "model.hidden: expected"),
     ("search notfound.yaml", "none.csv: no such file"),
-    ("search events.npz", "cannot be read as text"),
+    ("search events.npz", "events.npz: holds events, not a study: `qap init events.npz`"),
     ("search words.txt", "expected sections such as data, model, search; received str"),
     ("search model.keras", "expected sections"),
     # values
